@@ -1,0 +1,54 @@
+# Everything runs in .venv, which `make setup` builds from the hashed lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup backtest test check bench slow lock clean
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ -/'
+
+setup: $(READY)  ## build .venv with the leverpack command in it
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "leverpack needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@# setuptools first: the few source distributions of the lock are built with it, not with
+	@# whatever an isolated build would fetch without a hash.
+	grep -A99 -E '^setuptools==' requirements.lock | awk 'NR==1{print;next} /^ +--hash/{print;next} {exit}' > $(VENV)/first.txt
+	grep -A99 -E '^wheel==' requirements.lock | awk 'NR==1{print;next} /^ +--hash/{print;next} {exit}' >> $(VENV)/first.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/first.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-build-isolation -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+backtest: setup  ## a leveraged backtest on the shipped candles, with its report
+	$(BIN)/leverpack backtest --data data/made_BTCUSDT_1h_2025.csv \
+		--mark data/made_BTCUSDT_mark_1h_2025.csv \
+		--funding data/made_BTCUSDT_funding_2025.csv --symbol BTC/USDT:USDT \
+		--leverage 3 --cash 10000 --report reports/sample
+
+test: setup  ## the whole suite, with coverage
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+
+check: setup  ## ruff, mypy --strict, import direction
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup  ## side by side with stock Backtrader, in one run
+	$(BIN)/python -m benchmarks.bench_run
+
+slow: setup  ## what takes too long for `make test`
+	$(BIN)/python -m pytest -m slow
+
+lock:  ## pin the newest versions anew, with hashes
+	$(BIN)/pip-compile -q --strip-extras --extra dev --allow-unsafe --generate-hashes \
+		--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--no-annotate -o requirements.lock pyproject.toml
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build dist reports *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

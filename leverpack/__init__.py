@@ -1,0 +1,39 @@
+"""Leveraged crypto strategies for Backtrader that behave in a backtest as at the exchange."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from leverpack.errors import nearest
+
+if TYPE_CHECKING:
+    import backtrader as bt
+
+    from leverpack.backtest.broker import MarginBroker
+    from leverpack.backtest.cerebro import Cerebro
+    from leverpack.candles.feed import CandleFeed
+
+__version__ = "0.1.0"
+__all__ = ["CandleFeed", "Cerebro", "MarginBroker", "__version__", "bt"]
+
+# Backtrader takes a second to import; whoever only wants the calculator should not wait for it.
+_WHERE = {
+    "CandleFeed": ("leverpack.candles.feed", "CandleFeed"),
+    "Cerebro": ("leverpack.backtest.cerebro", "Cerebro"),
+    "MarginBroker": ("leverpack.backtest.broker", "MarginBroker"),
+    "bt": ("backtrader", None),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        hint = nearest(name, __all__, f"it has {', '.join(__all__)}")
+        raise AttributeError(f"leverpack has no {name!r}; {hint}")
+    module, attribute = _WHERE[name]
+    found = import_module(module)
+    return found if attribute is None else getattr(found, attribute)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Margin arithmetic: tiers, liquidation, funding, interest and the account; no Backtrader here."""
