@@ -1,0 +1,1 @@
+"""Candles, mark candles and funding: read, checked, aligned, and carried into Backtrader."""
