@@ -1,0 +1,7 @@
+"""Backtrader analyzers of the pack."""
+
+from __future__ import annotations
+
+from analyzers.margin import MarginAnalyzer
+
+__all__ = ["MarginAnalyzer"]

@@ -1,0 +1,1 @@
+"""Cerebro, the margin broker, and one run from files to result."""

@@ -1,0 +1,162 @@
+"""From what ran to the plain result that reports and callers read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from leverpack.candles.timeframes import timeframe_name
+from leverpack.result import BacktestResult, SymbolSeries, TradeRecord
+
+
+def assemble(
+    *, cerebro: Any, strategy: Any, broker: Any, analyzer: Any, feeds: list[Any],
+    run: dict[str, Any],
+) -> BacktestResult:  # fmt: skip
+    """Gather one finished run; ``run`` holds the settings to be repeated in the result."""
+    markets = list(broker.markets.values())
+    trades = [*broker.ledger.trades, *broker.ledger.still_open(markets)]
+    series = analyzer.series()
+    series["ts"] = analyzer.times()
+    bars = len(series["ts"])
+    first = feeds[0].candles
+    run = {
+        **run,
+        "symbols": [broker.market(f).key for f in feeds],
+        "timeframe": timeframe_name(first.timeframe_ms),
+        "first": iso(int(series["ts"][0])) if bars else None,
+        "last": iso(int(series["ts"][-1])) if bars else None,
+        "bars": bars,
+        "loop": getattr(cerebro, "loop", "backtrader"),
+        "bars_per_s": bars / run["elapsed_s"] if run["elapsed_s"] else None,
+    }
+    return BacktestResult(
+        run=run,
+        assumptions=assumptions(broker, feeds),
+        findings=[f.to_dict() for f in loader_findings(feeds)],
+        totals=totals(broker, analyzer, trades, series, run["cash"]),
+        series=series,
+        symbols={
+            broker.market(f).key: symbol_series(f, analyzer.feed_series(i), series["ts"])
+            for i, f in enumerate(feeds)
+        },
+        trades=trades,
+        liquidations=list(broker.liquidations),
+        margin_calls=list(analyzer.margin_calls),
+        rejections=list(broker.rejections),
+    )
+
+
+def iso(ms: int) -> str:
+    """ISO 8601 in UTC of epoch milliseconds."""
+    return datetime.fromtimestamp(ms / 1000.0, UTC).isoformat()
+
+
+def symbol_series(feed: Any, read: dict[str, Any], ts: Any) -> SymbolSeries:
+    """The columns of one feed on the candles that the strategy saw."""
+    candles = feed.candles
+    at = np.clip(np.searchsorted(candles.ts, ts, side="right") - 1, 0, len(candles.ts) - 1)
+    return SymbolSeries(
+        ts=ts,
+        open=candles.open[at],
+        high=candles.high[at],
+        low=candles.low[at],
+        close=candles.close[at],
+        mark=read["mark"],
+        position=read["position"],
+        liquidation_price=read["liquidation_price"],
+        liquidation_distance=read["liquidation_distance"],
+    )
+
+
+def loader_findings(feeds: list[Any]) -> list[Any]:
+    """What the loader saw in every file of every feed."""
+    parts = [p for feed in feeds for p in (feed.candles, feed.mark, feed.funding) if p is not None]
+    return [finding for part in parts for finding in part.findings]
+
+
+def totals(
+    broker: Any, analyzer: Any, trades: list[TradeRecord], series: dict[str, Any], cash: float
+) -> dict[str, Any]:
+    """The figures of :class:`leverpack.result.BacktestResult`."""
+    equity = series["equity"]
+    end = float(equity[-1]) if len(equity) else cash
+    with_start = np.concatenate([[cash], equity])
+    peak = np.maximum.accumulate(with_start)
+    costs = broker.costs()
+    analysis = analyzer.get_analysis()
+    nearest_when = analysis["nearest_liquidation_time"]
+    closed = [t for t in trades if t.exit_time is not None]
+    ratios = [t.worst_margin_ratio for t in trades if t.worst_margin_ratio is not None]
+    return {
+        "start_equity": cash,
+        "end_equity": end,
+        "return": end / cash - 1.0,
+        "max_drawdown": float(np.max(1.0 - with_start / peak)),
+        "fees": costs.fees,
+        "funding": costs.funding,
+        "interest": costs.interest,
+        "liquidation_fees": costs.liquidation_fees,
+        "insurance": costs.insurance,
+        "cost_of_leverage": costs.fees - costs.funding + costs.interest + costs.liquidation_fees
+        - costs.insurance,
+        "trades": len(closed),
+        "wins": sum(t.net > 0.0 for t in closed),
+        "liquidations": len(broker.liquidations),
+        "margin_calls": len(analyzer.margin_calls),
+        "rejected_orders": len(broker.rejections),
+        "worst_margin_ratio": max(ratios, default=None),
+        "nearest_liquidation": analysis["nearest_liquidation"],
+        "nearest_liquidation_time": None
+        if nearest_when is None
+        else round(nearest_when.replace(tzinfo=UTC).timestamp() * 1000),
+        "max_effective_leverage": analysis["max_effective_leverage"],
+    }
+
+
+def assumptions(broker: Any, feeds: list[Any]) -> list[str]:
+    """In plain words what was taken for granted: tables, marks, funding, fees, candle inside."""
+    said: list[str] = []
+    for feed in feeds:
+        market = broker.market(feed)
+        said.append(_tiers_said(market))
+        said.append(
+            f"{market.key}: liquidation is tested on the mark candles ({feed.mark.note})"
+            if feed.mark is not None
+            else f"{market.key}: no mark series was given, so liquidation is tested on the trade "
+            "candles, whose wicks go further than the mark's"
+        )
+        if feed.funding is None:
+            said.append(f"{market.key}: no funding series was given, so none was charged")
+        elif broker.fallback_settlements:
+            said.append(
+                f"{market.key}: {broker.fallback_settlements} funding settlements were charged "
+                "on the trade open, as the mark series has no price there"
+            )
+    inside = {
+        "worst": "of what a candle could have met, the worse comes first",
+        "ohlc": "a candle goes from open to high to low to close",
+        "olhc": "a candle goes from open to low to high to close",
+    }[broker.p.intrabar]
+    said.append(f"Inside a candle: {inside}")
+    said.append(
+        f"Fees: maker {broker.p.maker:.4%}, taker {broker.p.taker:.4%} of notional; "
+        f"slippage {broker.p.slippage:.4%}"
+    )
+    return said
+
+
+def _tiers_said(market: Any) -> str:
+    table = market.state.tiers
+    if market.book is None:
+        return (
+            f"{market.key}: no tier table lists it; assumed are {table.mmrs[0]:.2%} maintenance "
+            f"margin and {table.max_leverages[0]:g}x at most, whatever the size"
+        )
+    early = "" if market.book.covers(market.key, table.valid_from) else ", the earliest there is"
+    return (
+        f"{market.key}: tier table of {table.valid_from.isoformat()}{early}; liquidation fee "
+        f"{table.liquidation_fee:.2%} of notional"
+    )

@@ -1,0 +1,435 @@
+"""The margin broker: Backtrader's own order handling over a margin account with liquidation.
+
+It is a ``bt.brokers.BackBroker`` because Backtrader's order book (bracket children, OCO groups,
+validity, trailing stops, slippage, partial fills) is what its users expect to the last detail;
+replaced are the money (the margin account), the order of events inside a candle, and the checks
+an exchange makes. It relies on these of BackBroker's inside: ``pending``, ``submitted``,
+``_toactivate``, ``_take_children``, ``_ococheck``, ``_bracketize``, ``_try_exec_*``; a test
+compares their source with what this was written against.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import backtrader as bt
+
+from leverpack.backtest.commission import MarginCommission
+from leverpack.backtest.face import BrokerFace
+from leverpack.backtest.forced import ForcedClosing
+from leverpack.backtest.ledger import Ledger
+from leverpack.backtest.market import Market
+from leverpack.backtest.matching import Matching
+from leverpack.backtest.resting import LIMIT, STOP_LIMIT, Resting
+from leverpack.errors import SettingError, refuse_unknown
+from leverpack.margin.account import MarginAccount
+from leverpack.margin.interest import borrowed_amount
+from leverpack.margin.position import position_after_fill
+from leverpack.margin.tiers import TierBook, TierTable, builtin_tiers
+from leverpack.result import LiquidationRecord
+from leverpack.risk.sizing import round_down, round_to_tick
+
+ASSUMED_MMR = 0.01  # for a symbol that no tier table lists; stated in the result
+ASSUMED_MAX_LEVERAGE = 50.0
+ASSUMED_LIQUIDATION_FEE = 0.0125
+
+
+class MarginBroker(Matching, ForcedClosing, BrokerFace, bt.brokers.BackBroker):
+    """Backtest broker with leverage, isolated or cross margin, funding and liquidation.
+
+    Parameters (money in quote currency, rates as fractions):
+
+    ``cash`` deposit; ``leverage`` and ``margin_mode`` ("isolated" or "cross") for every feed
+    until ``set_leverage``/``set_margin_mode`` says otherwise; ``tiers`` "builtin", a
+    ``TierBook``, one ``TierTable`` for all, or None (no maintenance margin, no cap); ``maker``
+    and ``taker`` fees on notional; ``slippage`` of the price; ``interest_hourly`` on what is
+    borrowed; ``liquidation_fee`` instead of the table's; ``min_notional``, ``step``, ``tick``
+    of the venue (0: none; exits are never blocked by ``min_notional``); ``intrabar`` "worst",
+    "ohlc" or "olhc"; ``close_fee`` True where the venue's liquidation price contains it.
+
+    A strategy with a method ``notify_fill(order)`` is called inside the candle at the moment of
+    a fill, as a live account's user stream would, so that its protective orders rest at once.
+    """
+
+    params = (
+        ("leverage", 1.0),
+        ("margin_mode", "isolated"),
+        ("tiers", "builtin"),
+        ("maker", 0.0002),
+        ("taker", 0.0005),
+        ("slippage", 0.0),
+        ("interest_hourly", 0.0),
+        ("liquidation_fee", None),
+        ("min_notional", 0.0),
+        ("step", 0.0),
+        ("tick", 0.0),
+        ("intrabar", "worst"),
+        ("close_fee", False),
+    )
+
+    def __init__(self, **unknown: Any) -> None:
+        super().__init__()
+        refuse_unknown(self, unknown)
+        self._check_settings()
+        if self.p.slippage:
+            self.set_slippage_perc(self.p.slippage, slip_open=True)
+        self.comminfo[None] = MarginCommission(maker=self.p.maker, taker=self.p.taker)
+
+    def _check_settings(self) -> None:
+        p = self.p
+        if not p.cash > 0.0:
+            raise SettingError(f"cash must be positive, not {p.cash:g}")
+        if p.margin_mode not in ("isolated", "cross"):
+            raise SettingError(f"margin_mode must be isolated or cross, not {p.margin_mode!r}")
+        if p.intrabar not in ("worst", "ohlc", "olhc"):
+            raise SettingError(f"intrabar must be worst, ohlc or olhc, not {p.intrabar!r}")
+        if not p.leverage > 0.0:
+            raise SettingError(f"leverage must be positive, not {p.leverage:g}")
+        for name in ("slippage", "interest_hourly", "min_notional", "step", "tick"):
+            if getattr(p, name) < 0.0:
+                raise SettingError(f"{name} must not be negative, not {getattr(p, name):g}")
+
+    def init(self) -> None:
+        """Start a run with empty books (Backtrader calls it)."""
+        self.idle = True
+        super().init()
+        self.account = MarginAccount(
+            self.p.cash, close_fee=self.p.taker if self.p.close_fee else 0.0
+        )
+        self.markets: dict[Any, Market] = {}
+        self.liquidations: list[LiquidationRecord] = []
+        self.rejections: list[dict[str, Any]] = []
+        self.ledger = Ledger()
+        self.fallback_settlements = 0
+        self.marks: dict[str, float] = {}
+        self._resting_of: dict[int, Resting] = {}
+        self._fill_moment: tuple[float, bool] | None = None  # start price, at the open?
+        self._inside: tuple[float, bool] | None = None  # fill price, at the open? in notify_fill
+        self.cross_count = 0
+        self._tier_book: TierBook | None = None
+        if self.p.tiers == "builtin":
+            self._tier_book = builtin_tiers()
+        elif isinstance(self.p.tiers, TierBook):
+            self._tier_book = self.p.tiers
+
+    # -- markets ---------------------------------------------------------------------------------
+
+    def market(self, data: Any) -> Market:
+        """The broker's record of one feed, made on first use."""
+        market = self.markets.get(data)
+        if market is None:
+            market = self.markets[data] = self._new_market(data)
+        return market
+
+    def _new_market(self, data: Any) -> Market:
+        key = self._unique_key(data)
+        market = Market(data, key, self._tier_book, self._assumed_table(key))
+        leverage = self._default_leverage(data)
+        table = market.state.tiers
+        if market.book is not None:
+            table = market.book.at(key, market.today()) if len(data) else market.book.at(key)
+        if self.p.liquidation_fee is not None:
+            table = table.with_liquidation_fee(self.p.liquidation_fee)
+        isolated = self.p.margin_mode == "isolated"
+        market.state = self.account.add_position(key, table, leverage=leverage, isolated=isolated)
+        market.position = self.positions[data]
+        return market
+
+    def _unique_key(self, data: Any) -> str:
+        name = getattr(data, "symbol", "") or data._name or f"data{data._id}"
+        taken = {m.key for m in self.markets.values()}
+        key, count = str(name), 1
+        while key in taken:
+            count += 1
+            key = f"{name}#{count}"
+        return key
+
+    def _assumed_table(self, key: str) -> TierTable:
+        if self.p.tiers is None:
+            return TierTable.flat(key, 0.0, float("inf"), 0.0)
+        if isinstance(self.p.tiers, TierTable):
+            return self.p.tiers
+        return TierTable.flat(key, ASSUMED_MMR, ASSUMED_MAX_LEVERAGE, ASSUMED_LIQUIDATION_FEE)
+
+    def _default_leverage(self, data: Any) -> float:
+        info = self.getcommissioninfo(data)
+        own = float(info.p.leverage)
+        return own if own != 1.0 else float(self.p.leverage)
+
+    def setcommission(  # type: ignore[no-untyped-def]
+        self, commission=0.0, margin=None, mult=1.0, commtype=None, percabs=True,
+        stocklike=False, interest=0.0, interest_long=False, leverage=1.0, automargin=False,
+        name=None,
+    ) -> None:  # fmt: skip
+        """Backtrader's call: ``commission`` becomes maker and taker fee, ``leverage`` holds."""
+        odd = {"margin": margin, "interest": interest, "automargin": automargin}
+        wrong = [k for k, v in odd.items() if v]
+        if mult != 1.0 or commtype == bt.CommInfoBase.COMM_FIXED:
+            wrong.append("mult" if mult != 1.0 else "commtype")
+        if wrong:
+            raise SettingError(
+                f"setcommission({wrong[0]}=...) does not apply to a margin broker; "
+                "margin comes from leverage and tiers, interest from interest_hourly"
+            )
+        rate = commission if percabs else commission / 100.0
+        self.comminfo[name] = MarginCommission(maker=rate, taker=rate, leverage=leverage)
+
+    # -- orders in -------------------------------------------------------------------------------
+
+    def buy(self, owner: Any, data: Any, size: float, price: Any = None, plimit: Any = None,
+            **kwargs: Any) -> Any:  # fmt: skip
+        """As Backtrader's, with size and prices on the venue's grid; takes ``reduce_only=True``."""
+        size, price, plimit = self._on_grid(data, size, price, plimit)
+        return super().buy(owner, data, size, price, plimit, **kwargs)
+
+    def sell(self, owner: Any, data: Any, size: float, price: Any = None, plimit: Any = None,
+             **kwargs: Any) -> Any:  # fmt: skip
+        """As Backtrader's, with size and prices on the venue's grid; takes ``reduce_only=True``."""
+        size, price, plimit = self._on_grid(data, size, price, plimit)
+        return super().sell(owner, data, size, price, plimit, **kwargs)
+
+    def _on_grid(self, data: Any, size: float, price: Any, plimit: Any) -> tuple[Any, Any, Any]:
+        if self.p.step:
+            # A size under one step stays as it is and is refused with the reason.
+            size = round_down(abs(size), self.p.step) or size
+        if self.p.tick:
+            price = round_to_tick(price, self.p.tick) if price else price
+            plimit = round_to_tick(plimit, self.p.tick) if plimit else plimit
+        return size, price, plimit
+
+    def transmit(self, order: Any, check: bool = True) -> Any:
+        """Put an order on its way (Backtrader calls it)."""
+        self.idle = False
+        return super().transmit(order, check)
+
+    def add_cash(self, cash: float) -> None:
+        """Deposit or, negative, withdraw at the next candle."""
+        self.idle = False
+        super().add_cash(cash)
+
+    def add_order_history(self, orders: Any, notify: bool = True) -> None:
+        """Backtrader's replay of recorded orders."""
+        self.idle = False
+        super().add_order_history(orders, notify)
+
+    def notify(self, order: Any) -> None:
+        """Queue a notification for the strategy."""
+        self.idle = False
+        super().notify(order)
+
+    def check_submitted(self) -> None:
+        """Accept what was sent since the last candle, or refuse it with the reason."""
+        reserved = 0.0
+        while self.submitted:
+            order = self.submitted.popleft()
+            if self._take_children(order) is None:
+                continue
+            status, reason, needed = self._objection(order, reserved)
+            if reason:
+                self._refuse(order, reason, margin=status)
+                self._bracketize(order, cancel=True)
+                continue
+            reserved += needed
+            self.submit_accept(order)
+
+    def submit_accept(self, order: Any) -> None:
+        """Let an order rest in the book."""
+        super().submit_accept(order)
+        market = self.market(order.data)
+        resting = Resting(order, market, len(order.data))
+        if self._inside is not None:
+            resting.made_inside, at_open = self._inside
+            # After a fill inside the candle nobody knows whether the better price came before.
+            if resting.kind in (LIMIT, STOP_LIMIT) and not at_open:
+                resting.from_bar = market.bar + 1
+        self._resting_of[order.ref] = resting
+        market.resting.append(resting)
+
+    def _objection(self, order: Any, reserved: float) -> tuple[bool, str, float]:
+        """Whether it is about margin, the reason ("" for none), and the margin it will need."""
+        market = self.market(order.data)
+        size, price = order.created.size, order.created.price or order.created.pricelimit
+        if self.p.step and abs(size) < self.p.step * (1.0 - 1e-9):
+            return False, f"size {abs(size):g} is below the step {self.p.step:g}", 0.0
+        held = market.state.size
+        reduces = order.parent is not None or order.info.get("reduce_only")
+        reduces = reduces or (held * size < 0.0 and abs(size) <= abs(held) * (1.0 + 1e-9))
+        if reduces:
+            return False, "", 0.0
+        notional = abs(size) * price
+        if notional < self.p.min_notional:
+            return False, (
+                f"notional {notional:,.2f} is below the minimum of {self.p.min_notional:,.2f}"
+            ), 0.0
+        reason = self._leverage_objection(market, held, size, price)
+        if reason:
+            return False, reason, 0.0
+        fee = notional * self.getcommissioninfo(order.data).fee_rate(False)
+        lacking = self.account.margin_shortfall(market.key, size, price, fee, self._known_marks())
+        if lacking + reserved > self._noise():
+            return True, self._margin_reason(lacking + reserved), 0.0
+        return False, "", notional / market.state.leverage + fee
+
+    def _leverage_objection(self, market: Market, held: float, fill: float, price: float) -> str:
+        notional = abs(held + fill) * price
+        state = market.state
+        allowed = state.tiers.max_leverage(notional)
+        if state.leverage <= allowed:
+            return ""
+        return (
+            f"leverage {state.leverage:g} is above the {allowed:g}x allowed at a notional of "
+            f"{notional:,.2f}"
+        )
+
+    def _margin_reason(self, lacking: float) -> str:
+        return f"margin is short by {lacking:,.2f}"
+
+    def _noise(self) -> float:
+        return float(1e-9 * max(1.0, abs(self.account.wallet)))
+
+    def _refuse(self, order: Any, reason: str, *, margin: bool) -> None:
+        order.addinfo(reason=reason)
+        if margin:
+            order.margin()
+        else:
+            order.reject(self)
+        self.rejections.append(
+            {
+                "time": self.market(order.data).time_ms(),
+                "symbol": self.market(order.data).key,
+                "side": "buy" if order.isbuy() else "sell",
+                "size": abs(order.created.size),
+                "reason": reason,
+            }
+        )
+        self.notify(order)
+        self._ococheck(order)
+
+    # -- executions ------------------------------------------------------------------------------
+
+    def _execute(self, order: Any, ago: Any = None, price: Any = None, cash: Any = None,
+                 position: Any = None, dtcoc: Any = None) -> Any:  # fmt: skip
+        """Fill an order (Backtrader's matching calls it) through the margin account."""
+        if ago is None or price is None:
+            return
+        market = self.market(order.data)
+        size = order.executed.remsize
+        if self.p.filler is not None:
+            size = self.p.filler(order, price, ago) * (1.0 if order.isbuy() else -1.0)
+        state = market.state
+        if order.info.get("reduce_only"):
+            size = self._only_reducing(order, state.size, size)
+        if size == 0.0:
+            return
+        if state.size == 0.0:
+            market.use_table()
+            self._own_liquidation_fee(market)
+        _, _, closed, opened = position_after_fill(state.size, state.entry, size, price)
+        refusal = self._opening_objection(order, market, size, opened, price) if opened else None
+        if refusal is not None:
+            size, opened = closed, 0.0
+        if size:
+            self._book_fill(order, market, size, closed, opened, price, dtcoc, ago)
+        if refusal is not None:
+            self._refuse(order, refusal[1], margin=refusal[0])
+            self._bracketize(order, cancel=True)
+
+    def _own_liquidation_fee(self, market: Market) -> None:
+        if self.p.liquidation_fee is not None:
+            tiers = market.state.tiers
+            market.state.tiers = tiers.with_liquidation_fee(self.p.liquidation_fee)
+
+    def _only_reducing(self, order: Any, held: float, size: float) -> float:
+        """The part of ``size`` that reduces the position; none left cancels the order, said why."""
+        if held * size >= 0.0:
+            order.addinfo(reason="reduce-only, and there is nothing left to reduce")
+            order.cancel()
+            self.notify(order)
+            self._ococheck(order)
+            return 0.0
+        return size if abs(size) <= abs(held) else -held
+
+    def _opening_objection(
+        self, order: Any, market: Market, size: float, opened: float, price: float
+    ) -> tuple[bool, str] | None:
+        held = market.state.size if market.state.size * size > 0.0 else 0.0
+        reason = self._leverage_objection(market, held, opened, price)
+        if reason:
+            return False, reason
+        fee = abs(size) * price * self._fee_rate(order)
+        lacking = self.account.margin_shortfall(market.key, size, price, fee, self._known_marks())
+        if lacking > self._noise():
+            return True, self._margin_reason(lacking)
+        return None
+
+    def _fee_rate(self, order: Any) -> float:
+        resting = self._resting_of.get(order.ref)
+        is_resting = (
+            resting is not None
+            and (resting.kind == LIMIT or (resting.kind == STOP_LIMIT and order.triggered))
+            and resting.market.bar > resting.since_bar
+            # A limit order that the very next open has already passed took liquidity.
+            and not (
+                resting.market.bar == resting.since_bar + 1
+                and resting.passed_at(resting.market.open)
+            )
+        )
+        if resting is not None and resting.kind == LIMIT and resting.made_inside is not None:
+            is_resting = True
+        return float(self.getcommissioninfo(order.data).fee_rate(is_resting))
+
+    def _book_fill(
+        self, order: Any, market: Market, size: float, closed: float, opened: float,
+        price: float, dtcoc: Any, ago: int,
+    ) -> None:  # fmt: skip
+        rate = self._fee_rate(order)
+        fee = abs(size) * price * rate
+        before = market.state.entry
+        was_flat = market.state.size == 0.0
+        if closed:
+            self._seen(market, price)
+        fill = self.account.fill(market.key, size, price, fee)
+        reason = order.info.get("tag") or "signal"
+        self.ledger.fill(market, closed, opened, price, fee, reason)
+        self._mirror(market, price, opened, closed)
+        info = self.getcommissioninfo(order.data)
+        order.execute(
+            dtcoc or order.data.datetime[ago], size, price,
+            closed, -closed * before, abs(closed) * price * rate,
+            opened, opened * price, abs(opened) * price * rate,
+            info.margin, fill.realised, market.state.size, market.state.entry,
+        )  # fmt: skip
+        order.addcomminfo(info)
+        if opened:
+            market.owner, market.tradeid = order.owner, order.tradeid
+            if was_flat or closed:
+                market.start_position()
+                if self._fill_moment is not None and not self._fill_moment[1]:
+                    market.inside_from = price
+            if self.p.interest_hourly:
+                self._charge_interest(market, opened, 1)
+        self.notify(order)
+        self._ococheck(order)
+        self._position_changed(market)
+        tell = getattr(order.owner, "notify_fill", None)
+        if tell is not None and self._fill_moment is not None:
+            self._inside = (price, self._fill_moment[1])
+            tell(order)
+            self.check_submitted()
+            self._inside = None
+
+    def _mirror(self, market: Market, price: float, opened: float, closed: float) -> None:
+        """Show the account's position in Backtrader's own Position object."""
+        position, state = market.position, market.state
+        position.price_orig = position.price
+        position.size, position.price = state.size, state.entry
+        position.upopened, position.upclosed = opened, closed
+        position.adjbase = price
+        position.datetime = market.data.datetime.datetime()
+
+    def _charge_interest(self, market: Market, size: float, hours: int) -> None:
+        state = market.state
+        borrowed = borrowed_amount(state.side, abs(size), state.entry, state.leverage)
+        if state.side < 0.0:
+            borrowed *= market.close if market.bar else state.entry
+        self.account.charge_interest(market.key, borrowed * self.p.interest_hourly * hours)

@@ -1,0 +1,42 @@
+"""Cerebro with a bar loop that does nothing twice; the results are Backtrader's to the last bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import backtrader as bt
+
+from leverpack.backtest import fastloop
+
+
+class Cerebro(bt.Cerebro):
+    """A ``bt.Cerebro`` that runs preloaded backtests through the fast loop.
+
+    ``loop`` says after a run which loop it took: "fast", or "backtrader: <why>" for what the
+    fast loop does not cover (live and replayed data, saved memory, cheat-on-open, writers, ...).
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.loop = "not run yet"
+
+    def _runonce(self, runstrats: list[Any]) -> None:
+        why = fastloop.objection(self, runstrats)
+        if why:
+            self.loop = f"backtrader: {why}"
+            super()._runonce(runstrats)
+            return
+        self.loop = "fast"
+        fastloop.run(self, runstrats)
+
+    def _runnext(self, runstrats: list[Any]) -> None:
+        self.loop = "backtrader: the feeds are not preloaded, or runonce is off"
+        super()._runnext(runstrats)
+
+    def _runonce_old(self, runstrats: list[Any]) -> None:
+        self.loop = "backtrader: oldsync is on"
+        super()._runonce_old(runstrats)
+
+    def _runnext_old(self, runstrats: list[Any]) -> None:
+        self.loop = "backtrader: oldsync is on"
+        super()._runnext_old(runstrats)

@@ -1,0 +1,130 @@
+"""Trades from flat to flat, written down by the broker as they happen."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from leverpack.backtest.market import Market
+from leverpack.margin.account import Costs
+from leverpack.result import TradeRecord
+
+
+@dataclass(slots=True)
+class _Open:
+    """A trade under way: what it started with and what it has closed so far."""
+
+    side: float
+    entry_time: int
+    entry_bar: int
+    leverage: float
+    before: Costs  # the symbol's costs when it started, its own opening fee not included
+    entry: float = 0.0
+    size: float = 0.0  # largest held
+    margin: float = 0.0
+    closed: float = 0.0
+    closed_value: float = 0.0
+    nearest: float | None = None
+    worst_ratio: float | None = None
+
+
+class Ledger:
+    """One open trade a symbol at most; ``trades`` holds the closed ones in order of their end."""
+
+    def __init__(self) -> None:
+        self.trades: list[TradeRecord] = []
+        self._open: dict[str, _Open] = {}
+
+    def fill(
+        self, m: Market, closed: float, opened: float, price: float, fee: float, reason: str
+    ) -> None:
+        """Take in a fill that the account has already booked; sizes signed as the fill."""
+        time = m.time_ms()
+        total = abs(closed) + abs(opened)
+        opening_fee = fee * abs(opened) / total
+        if closed:
+            self._close_part(m, abs(closed), price, opening_fee, reason, time)
+        if opened:
+            trade = self._open.get(m.key)
+            if trade is None:
+                before = dataclasses.replace(m.state.costs)
+                before.fees -= opening_fee
+                trade = self._open[m.key] = _Open(
+                    1.0 if opened > 0.0 else -1.0, time, m.bar, m.state.leverage, before
+                )
+            trade.entry = m.state.entry
+            if abs(m.state.size) > trade.size:
+                trade.size = abs(m.state.size)
+                trade.margin = trade.size * trade.entry / m.state.leverage
+
+    def liquidated(self, m: Market, size: float, price: float) -> None:
+        """The venue closed what was left of a position."""
+        trade = self._open.get(m.key)
+        if trade is not None:
+            trade.nearest, trade.worst_ratio = 0.0, max(trade.worst_ratio or 0.0, 1.0)
+        self._close_part(m, abs(size), price, 0.0, "liquidation", m.time_ms())
+
+    def _close_part(
+        self, m: Market, size: float, price: float, fee_not_mine: float, reason: str, time: int
+    ) -> None:
+        trade = self._open[m.key]
+        trade.closed += size
+        trade.closed_value += size * price
+        reversed_now = m.state.size * trade.side < 0.0
+        if m.state.size == 0.0 or reversed_now:
+            del self._open[m.key]
+            costs = dataclasses.replace(m.state.costs)
+            costs.fees -= fee_not_mine
+            exit_price = trade.closed_value / trade.closed
+            self.trades.append(self._record(m, trade, costs, time, exit_price, 0.0, reason))
+
+    def seen(self, m: Market, distance: float, ratio: float | None) -> None:
+        """The nearest so far to liquidation (fraction of the mark) and the margin ratio there."""
+        trade = self._open.get(m.key)
+        if trade is not None:
+            trade.nearest = distance
+            if ratio is not None and ratio > (trade.worst_ratio or 0.0):
+                trade.worst_ratio = ratio
+
+    def still_open(self, markets: list[Market]) -> list[TradeRecord]:
+        """The trades under way, valued at the last close."""
+        records = []
+        for m in markets:
+            trade = self._open.get(m.key)
+            if trade is not None:
+                open_pnl = m.state.unrealised(m.close)
+                records.append(self._record(m, trade, m.state.costs, None, None, open_pnl, "open"))
+        return records
+
+    @staticmethod
+    def _record(
+        m: Market, trade: _Open, after: Costs, time: int | None, exit_price: float | None,
+        open_pnl: float, reason: str,
+    ) -> TradeRecord:  # fmt: skip
+        before = trade.before
+        spent = Costs(*(getattr(after, n) - getattr(before, n) for n in _COST_NAMES))
+        return TradeRecord(
+            symbol=m.key,
+            side="long" if trade.side > 0.0 else "short",
+            size=trade.size,
+            leverage=trade.leverage,
+            entry_time=trade.entry_time,
+            entry_price=trade.entry,
+            exit_time=time,
+            exit_price=exit_price,
+            pnl=spent.realised + open_pnl,
+            fees=spent.fees,
+            funding=spent.funding,
+            interest=spent.interest,
+            liquidation_fee=spent.liquidation_fees,
+            insurance=spent.insurance,
+            net=spent.net() + open_pnl,
+            margin=trade.margin,
+            bars=m.bar - trade.entry_bar,
+            reason=reason,
+            worst_margin_ratio=trade.worst_ratio,
+            nearest_liquidation=trade.nearest,
+        )
+
+
+_COST_NAMES = tuple(f.name for f in dataclasses.fields(Costs))

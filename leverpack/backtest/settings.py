@@ -1,0 +1,74 @@
+"""What one backtest needs to know, checked before anything is read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+from leverpack.errors import SettingError
+
+MARGIN_MODES = ("isolated", "cross")
+INTRABAR = ("worst", "ohlc", "olhc")
+ON_FAULT = ("error", "drop", "fill")
+
+
+@dataclass(slots=True)
+class BacktestSettings:
+    """Files, strategy and account of one run; money in quote currency, rates as fractions.
+
+    ``tiers`` None is the built-in table. ``params`` are the strategy's own, as text. ``start``
+    and ``end`` are inclusive, UTC.
+    """
+
+    data: Path
+    mark: Path | None = None
+    funding: Path | None = None
+    tiers: Path | None = None
+    symbol: str | None = None
+    strategy: str = "conservative"
+    params: dict[str, str] = field(default_factory=dict)
+    leverage: float = 2.0
+    margin_mode: str = "isolated"
+    cash: float = 10_000.0
+    start: date | datetime | None = None
+    end: date | datetime | None = None
+    maker: float = 0.0002
+    taker: float = 0.0005
+    slippage: float = 0.0
+    interest_hourly: float = 0.0
+    intrabar: str = "worst"
+    on_fault: str = "error"
+
+    def validate(self) -> None:
+        """Raise SettingError naming the option that makes no sense and what it should be."""
+        _positive("--cash", self.cash)
+        _positive("--leverage", self.leverage)
+        _one_of("--margin-mode", self.margin_mode, MARGIN_MODES)
+        _one_of("--intrabar", self.intrabar, INTRABAR)
+        _one_of("--on-fault", self.on_fault, ON_FAULT)
+        for name in ("maker", "taker", "slippage", "interest_hourly"):
+            value = getattr(self, name)
+            lowest = -0.01 if name == "maker" else 0.0  # a maker rebate is a negative fee
+            if not lowest <= value < 0.1:
+                raise SettingError(
+                    f"--{name.replace('_', '-')} is a fraction of notional (0.0005 is 0.05 %), "
+                    f"not {value!r}"
+                )
+        if self.start is not None and self.end is not None and _day(self.start) > _day(self.end):
+            raise SettingError(f"--from {self.start} lies after --to {self.end}; swap them")
+
+
+def _day(when: date | datetime) -> datetime:
+    return when if isinstance(when, datetime) else datetime(when.year, when.month, when.day)
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0.0):
+        raise SettingError(f"{name} must be a number above 0, not {value!r}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SettingError(f"{name} must be one of {', '.join(known)}, not {value!r}")

@@ -1,0 +1,1 @@
+"""Position size, leverage and limits as pure functions."""
