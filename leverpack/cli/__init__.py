@@ -1,0 +1,70 @@
+"""The ``leverpack`` command: thin, and it imports what a command needs only when it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from leverpack.cli import backtest, data, margin
+from leverpack.errors import InvariantError, LeverpackError
+
+EXIT_INPUT, EXIT_DEFECT, EXIT_INTERRUPTED = 2, 3, 130
+
+app = typer.Typer(
+    name="leverpack",
+    help="Leveraged crypto strategies for Backtrader: backtest, check data, calculate margin.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("backtest")(backtest.backtest)
+app.add_typer(data.app, name="data")
+app.command("margin")(margin.margin)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from leverpack import __version__
+
+        typer.echo(f"leverpack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+) -> None:
+    """Leveraged crypto strategies for Backtrader: backtest, check data, calculate margin."""
+
+
+def run() -> None:
+    """Run the command; an error is one sentence on standard error and an exit code.
+
+    2: the user's data or settings; 3: a defect of leverpack; 130: interrupted.
+    """
+    # Wherever it is written: people add --debug at the end of the line that has just failed.
+    debug = "--debug" in sys.argv[1:]
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    try:
+        app(args=arguments, prog_name="leverpack")
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as fault:
+        if debug:
+            raise
+        if isinstance(fault, LeverpackError) and not isinstance(fault, InvariantError):
+            _say(str(fault))
+            sys.exit(EXIT_INPUT)
+        _say(f"{type(fault).__name__}: {fault} (a defect; run again with --debug for the trace)")
+        sys.exit(EXIT_DEFECT)
+
+
+def _say(sentence: str) -> None:
+    print(f"leverpack: {' '.join(sentence.split())}", file=sys.stderr)

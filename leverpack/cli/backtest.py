@@ -1,0 +1,123 @@
+"""``leverpack backtest``: candles in, result table and report out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from leverpack.errors import SettingError
+
+Progress = Callable[[int, int], None]
+
+
+def backtest(
+    data: Annotated[Path, typer.Option(help="Candles: CSV or Parquet.")],
+    mark: Annotated[Path | None, typer.Option(help="Mark candles, of any length.")] = None,
+    funding: Annotated[Path | None, typer.Option(help="Funding settlements.")] = None,
+    tiers: Annotated[
+        Path | None, typer.Option(help="Tier table: leverpack's CSV or a ccxt JSON.")
+    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="BTC/USDT:USDT; else by file name.")] = None,
+    strategy: Annotated[str, typer.Option(help="Strategy of the pack.")] = "conservative",
+    param: Annotated[
+        list[str] | None, typer.Option(help="Strategy parameter name=value; repeatable.")
+    ] = None,
+    leverage: Annotated[float, typer.Option(help="Leverage of the account.")] = 2.0,
+    margin_mode: Annotated[str, typer.Option(help="isolated or cross.")] = "isolated",
+    cash: Annotated[float, typer.Option(help="Deposit, quote currency.")] = 10_000.0,
+    start: Annotated[str | None, typer.Option("--from", help="First day or time, UTC.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Last day or time, UTC.")] = None,
+    maker: Annotated[float, typer.Option(help="Maker fee, fraction of notional.")] = 0.0002,
+    taker: Annotated[float, typer.Option(help="Taker fee, fraction of notional.")] = 0.0005,
+    slippage: Annotated[float, typer.Option(help="Slippage, fraction of price.")] = 0.0,
+    interest_hourly: Annotated[float, typer.Option(help="Interest on what is borrowed.")] = 0.0,
+    intrabar: Annotated[str, typer.Option(help="worst, ohlc or olhc.")] = "worst",
+    on_fault: Annotated[str, typer.Option(help="Faulty rows: error, drop or fill.")] = "error",
+    report: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Run a strategy over candles with leverage, liquidation, funding and fees."""
+    from leverpack.backtest.settings import BacktestSettings
+
+    settings = BacktestSettings(
+        data=data, mark=mark, funding=funding, tiers=tiers, symbol=symbol, strategy=strategy,
+        params=_pairs(param or []), leverage=leverage, margin_mode=margin_mode, cash=cash,
+        start=_when("--from", start), end=_when("--to", end), maker=maker, taker=taker,
+        slippage=slippage, interest_hourly=interest_hourly, intrabar=intrabar, on_fault=on_fault,
+    )  # fmt: skip
+    settings.validate()
+    for option, path in (("--data", data), ("--mark", mark), ("--funding", funding)):
+        if path is not None and not path.exists():
+            raise SettingError(f"{option} {path}: there is no such file")
+    if report is not None and report.exists() and not report.is_dir():
+        raise SettingError(f"--report {report}: this is a file; name a folder")
+    from leverpack.backtest.run import run_backtest
+
+    with _progress(quiet=as_json) as progress:
+        result = run_backtest(settings, progress=progress)
+    written: dict[str, Path] = {}
+    if report is not None:
+        from leverpack.report import write_report
+
+        written = write_report(result, report)
+    _show(result, written, as_json)
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise SettingError(f"--param {text!r}: write name=value")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _when(option: str, text: str | None) -> date | datetime | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingError(f"{option} {text}: write 2025-01-31 or 2025-01-31T12:00") from None
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar on standard error where a person watches, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("candles", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("candles", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _show(result: Any, written: dict[str, Path], as_json: bool) -> None:
+    from leverpack.report import summary_rows, to_json_dict
+
+    if as_json:
+        shown = to_json_dict(result) | {"report": {k: str(v) for k, v in written.items()}}
+        typer.echo(json.dumps(shown, indent=2, allow_nan=False))
+        return
+    from leverpack.cli.table import print_pairs
+
+    run = result.run
+    print_pairs(
+        f"{run['strategy']} on {', '.join(run['symbols'])} {run['timeframe']}, "
+        f"{run['leverage']:g}x {run['margin_mode']}",
+        summary_rows(result),
+    )
+    if "page" in written:
+        typer.echo(f"report: {written['page']}")
