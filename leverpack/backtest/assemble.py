@@ -121,7 +121,7 @@ def assumptions(broker: Any, feeds: list[Any]) -> list[str]:
     said: list[str] = []
     for feed in feeds:
         market = broker.market(feed)
-        said.append(_tiers_said(market))
+        said.append(_tiers_said(market, int(feed.candles.ts[0])))
         said.append(
             f"{market.key}: liquidation is tested on the mark candles ({feed.mark.note})"
             if feed.mark is not None
@@ -148,14 +148,15 @@ def assumptions(broker: Any, feeds: list[Any]) -> list[str]:
     return said
 
 
-def _tiers_said(market: Any) -> str:
+def _tiers_said(market: Any, first_ms: int) -> str:
     table = market.state.tiers
     if market.book is None:
         return (
             f"{market.key}: no tier table lists it; assumed are {table.mmrs[0]:.2%} maintenance "
             f"margin and {table.max_leverages[0]:g}x at most, whatever the size"
         )
-    early = "" if market.book.covers(market.key, table.valid_from) else ", the earliest there is"
+    first = datetime.fromtimestamp(first_ms / 1000.0, UTC).date()
+    early = "" if market.book.covers(market.key, first) else ", the earliest there is, is used"
     return (
         f"{market.key}: tier table of {table.valid_from.isoformat()}{early}; liquidation fee "
         f"{table.liquidation_fee:.2%} of notional"

@@ -17,6 +17,7 @@ import backtrader as bt
 from leverpack.backtest.commission import MarginCommission
 from leverpack.backtest.face import BrokerFace
 from leverpack.backtest.forced import ForcedClosing
+from leverpack.backtest.intake import Intake
 from leverpack.backtest.ledger import Ledger
 from leverpack.backtest.market import Market
 from leverpack.backtest.matching import Matching
@@ -34,7 +35,7 @@ ASSUMED_MAX_LEVERAGE = 50.0
 ASSUMED_LIQUIDATION_FEE = 0.0125
 
 
-class MarginBroker(Matching, ForcedClosing, BrokerFace, bt.brokers.BackBroker):
+class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
     """Backtest broker with leverage, isolated or cross margin, funding and liquidation.
 
     Parameters (money in quote currency, rates as fractions):
@@ -216,94 +217,6 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, bt.brokers.BackBroker):
         """Queue a notification for the strategy."""
         self.idle = False
         super().notify(order)
-
-    def check_submitted(self) -> None:
-        """Accept what was sent since the last candle, or refuse it with the reason."""
-        reserved = 0.0
-        while self.submitted:
-            order = self.submitted.popleft()
-            if self._take_children(order) is None:
-                continue
-            status, reason, needed = self._objection(order, reserved)
-            if reason:
-                self._refuse(order, reason, margin=status)
-                self._bracketize(order, cancel=True)
-                continue
-            reserved += needed
-            self.submit_accept(order)
-
-    def submit_accept(self, order: Any) -> None:
-        """Let an order rest in the book."""
-        super().submit_accept(order)
-        market = self.market(order.data)
-        resting = Resting(order, market, len(order.data))
-        if self._inside is not None:
-            resting.made_inside, at_open = self._inside
-            # After a fill inside the candle nobody knows whether the better price came before.
-            if resting.kind in (LIMIT, STOP_LIMIT) and not at_open:
-                resting.from_bar = market.bar + 1
-        self._resting_of[order.ref] = resting
-        market.resting.append(resting)
-
-    def _objection(self, order: Any, reserved: float) -> tuple[bool, str, float]:
-        """Whether it is about margin, the reason ("" for none), and the margin it will need."""
-        market = self.market(order.data)
-        size, price = order.created.size, order.created.price or order.created.pricelimit
-        if self.p.step and abs(size) < self.p.step * (1.0 - 1e-9):
-            return False, f"size {abs(size):g} is below the step {self.p.step:g}", 0.0
-        held = market.state.size
-        reduces = order.parent is not None or order.info.get("reduce_only")
-        reduces = reduces or (held * size < 0.0 and abs(size) <= abs(held) * (1.0 + 1e-9))
-        if reduces:
-            return False, "", 0.0
-        notional = abs(size) * price
-        if notional < self.p.min_notional:
-            return False, (
-                f"notional {notional:,.2f} is below the minimum of {self.p.min_notional:,.2f}"
-            ), 0.0
-        reason = self._leverage_objection(market, held, size, price)
-        if reason:
-            return False, reason, 0.0
-        fee = notional * self.getcommissioninfo(order.data).fee_rate(False)
-        lacking = self.account.margin_shortfall(market.key, size, price, fee, self._known_marks())
-        if lacking + reserved > self._noise():
-            return True, self._margin_reason(lacking + reserved), 0.0
-        return False, "", notional / market.state.leverage + fee
-
-    def _leverage_objection(self, market: Market, held: float, fill: float, price: float) -> str:
-        notional = abs(held + fill) * price
-        state = market.state
-        allowed = state.tiers.max_leverage(notional)
-        if state.leverage <= allowed:
-            return ""
-        return (
-            f"leverage {state.leverage:g} is above the {allowed:g}x allowed at a notional of "
-            f"{notional:,.2f}"
-        )
-
-    def _margin_reason(self, lacking: float) -> str:
-        return f"margin is short by {lacking:,.2f}"
-
-    def _noise(self) -> float:
-        return float(1e-9 * max(1.0, abs(self.account.wallet)))
-
-    def _refuse(self, order: Any, reason: str, *, margin: bool) -> None:
-        order.addinfo(reason=reason)
-        if margin:
-            order.margin()
-        else:
-            order.reject(self)
-        self.rejections.append(
-            {
-                "time": self.market(order.data).time_ms(),
-                "symbol": self.market(order.data).key,
-                "side": "buy" if order.isbuy() else "sell",
-                "size": abs(order.created.size),
-                "reason": reason,
-            }
-        )
-        self.notify(order)
-        self._ococheck(order)
 
     # -- executions ------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from leverpack.backtest.market import Market
-from leverpack.margin.account import Costs, MarginAccount
+from leverpack.margin.account import MarginAccount
+from leverpack.margin.books import Costs
 
 
 class BrokerFace:

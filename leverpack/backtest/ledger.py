@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from leverpack.backtest.market import Market
-from leverpack.margin.account import Costs
+from leverpack.margin.books import Costs
 from leverpack.result import TradeRecord
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import backtrader as bt
 
 from leverpack.backtest.resting import LIMIT, STOP
-from leverpack.margin.account import MarginPosition
+from leverpack.margin.books import MarginPosition
 from leverpack.margin.tiers import TierBook, TierTable
 
 _UNIX_EPOCH_NUM = 719163.0  # bt.date2num(1970-01-01)

@@ -203,14 +203,15 @@ def _place_extremes(
 
 
 def schedule_funding(
-    candles: Candles, mark: Candles | None, funding: Funding
+    candles: Candles, mark: Candles | None, funding: Funding, aligned: MarkSeries | None = None
 ) -> FundingSchedule:
     """Which candle's open each settlement is charged at, and on which mark price.
 
     A settlement is charged at the first candle that opens at or after it; settlements before
     the first or after the last candle fall away. The price is the open of the mark candle
-    that starts with the settlement, else the open of the mark candle that holds it (the
-    nearest earlier mark known), else the trade candle's open, flagged.
+    that starts with the settlement. Inside a longer mark candle it is the mark ``aligned`` to
+    the trade candle that opens then (see :func:`align_mark`), else the open of the mark candle
+    that holds it; with no mark at all the trade candle's open, flagged.
     """
     bar = np.searchsorted(candles.ts, funding.ts, "left")
     inside = (bar < len(candles)) & (funding.ts >= (candles.ts[0] if len(candles) else 0))
@@ -224,7 +225,12 @@ def schedule_funding(
         held[held] = ts[held] < mark.ts[at[held]] + max(mark.timeframe_ms, 1)
         price[held] = mark.open[at[held]]
         fallback = ~held
-        stale = int((mark.ts[at[held]] != ts[held]).sum())
+        inner = held.copy()
+        inner[held] = mark.ts[at[held]] != ts[held]
+        stale = int(inner.sum())
+        if aligned is not None:
+            near = inner & (candles.ts[bar] == ts) & ~aligned.fallback[bar]
+            price[near] = aligned.open[bar[near]]
     findings = _schedule_findings(candles, funding, inside, fallback, stale, bar, ts)
     return FundingSchedule(bar.astype(np.int64), ts, rate, price, fallback, findings)
 
@@ -253,7 +259,7 @@ def _schedule_findings(
     if stale:
         found.append(
             Finding("info", "funding_earlier_mark", "settlements inside a longer mark candle",
-                    None, stale, "charged on the open of that mark candle")
+                    None, stale, "charged on the mark estimated for that time")
         )  # fmt: skip
     late = int((candles.ts[bar] != ts).sum())
     if late:

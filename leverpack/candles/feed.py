@@ -68,10 +68,10 @@ class CandleFeed(bt.feed.DataBase):
         mark, funding = None, None
         if self.p.mark is not None:
             mark = read_candles(self.p.mark, symbol=self.symbol, kind="mark", on_fault=on_fault)
+        marks = align_mark(candles, mark) if mark is not None else None
         if self.p.funding is not None:
             settlements = read_funding(self.p.funding, on_fault=on_fault)
-            funding = schedule_funding(candles, mark, settlements)
-        marks = align_mark(candles, mark) if mark is not None else None
+            funding = schedule_funding(candles, mark, settlements, marks)
         self._cut(candles, marks, funding)
         self._at = 0
 

@@ -52,13 +52,20 @@ def run() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
-        app(args=arguments, prog_name="leverpack")
-    except KeyboardInterrupt:
+        # Not standalone: click would print usage errors in a box of several lines.
+        sys.exit(app(args=arguments, prog_name="leverpack", standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         sys.exit(EXIT_INTERRUPTED)
     except Exception as fault:
         if debug:
             raise
+        # Typer's usage errors, which it may keep in a click of its own.
+        usage = getattr(fault, "format_message", None)
+        if usage is not None:
+            if usage():  # empty when only the help was shown
+                _say(usage())
+            sys.exit(EXIT_INPUT)
         if isinstance(fault, LeverpackError) and not isinstance(fault, InvariantError):
             _say(str(fault))
             sys.exit(EXIT_INPUT)
