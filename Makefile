@@ -29,7 +29,8 @@ backtest: setup  ## a leveraged backtest on the shipped candles, with its report
 	$(BIN)/leverpack backtest --data data/made_BTCUSDT_1h_2025.csv \
 		--mark data/made_BTCUSDT_mark_1h_2025.csv \
 		--funding data/made_BTCUSDT_funding_2025.csv --symbol BTC/USDT:USDT \
-		--leverage 3 --cash 10000 --report reports/sample
+		--strategy conservative --leverage 12 --cash 10000 --param risk_per_trade=0.04 \
+		--param stop_loss_pct=0.09 --param take_profit_pct=0.12 --report reports/sample
 
 test: setup  ## the whole suite, with coverage
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
