@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
+import pyarrow as pa
 import pytest
 
 from leverpack.candles.reader import read_candles, read_funding
@@ -174,7 +174,7 @@ def test_parquet_feather_and_frames(tmp_path: Path) -> None:
     texts = frame.astype(str)
     for table in (frame, stamped, stamped.set_index("time"), naive, elsewhere, texts):
         _same(read_candles(table))
-    _same(read_candles(pl.from_pandas(frame)))
+    _same(read_candles(pa.Table.from_pandas(frame)))
 
 
 def test_candles_pass_through_and_can_be_cut(tmp_path: Path) -> None:
