@@ -13,7 +13,8 @@ class Cerebro(bt.Cerebro):
     """A ``bt.Cerebro`` that runs preloaded backtests through the fast loop.
 
     ``loop`` says after a run which loop it took: "fast", or "backtrader: <why>" for what the
-    fast loop does not cover (live and replayed data, saved memory, cheat-on-open, writers, ...).
+    fast loop does not cover (live, resampled and replayed data, saved memory, cheat-on-open,
+    writers, ...).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -30,7 +31,10 @@ class Cerebro(bt.Cerebro):
         fastloop.run(self, runstrats)
 
     def _runnext(self, runstrats: list[Any]) -> None:
-        self.loop = "backtrader: the feeds are not preloaded, or runonce is off"
+        why = "the feeds are not preloaded, or runonce is off"
+        if self._doreplay:  # Backtrader sets it for both, and then loads bar by bar
+            why = "a feed is resampled or replayed"
+        self.loop = f"backtrader: {why}"
         super()._runnext(runstrats)
 
     def _runonce_old(self, runstrats: list[Any]) -> None:

@@ -8,7 +8,6 @@ watch the source of the methods that are stood in for.
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +69,9 @@ def _feed_of(item: Any, datas: list[Any]) -> Any:
 
 def run(cerebro: Any, strategies: list[Any]) -> None:
     """Compute the indicators, then walk the bars of all feeds in order of time."""
+    for data in cerebro.datas:
+        if hasattr(data, "share_buffers"):
+            data.share_buffers()
     for strategy in strategies:
         _compute_indicators(strategy)
         strategy.reset()
@@ -140,8 +142,8 @@ class _Seat:
         self.strategy = strategy
         self.lines = buffers(strategy)
         for line in self.lines:
-            line.array.extend(array("d", [math.nan]) * len(steps))
-        strategy.lines.datetime.array[:] = steps
+            vector.fill(line, len(steps))
+        strategy.lines.datetime.array = steps  # nobody writes to it
         self.listens = _listens(strategy)
         self.broker_observers: list[_BrokerObserverSeat] = []
         self.observers: list[_ObserverSeat] = []
@@ -154,9 +156,7 @@ class _Seat:
     def _seat_observers(self, steps: int) -> None:
         for observer in self.strategy._lineiterators[LineIterator.ObsType]:
             for line in observer.lines:
-                missing = steps - len(line.array)
-                if missing > 0:
-                    line.array.extend(array("d", [math.nan]) * missing)
+                vector.fill(line, steps)
                 self.lines.append(line)
             plain = type(observer) is bt.observers.Broker and not observer._analyzers
             if plain and not observer._fundmode:

@@ -25,6 +25,7 @@ from backtrader.lineiterator import LineIterator
 
 from leverpack.result import Floats
 
+_BLOCK = 8_192  # bars at a time: what is worked on stays in the processor's cache
 _LONGEST_WINDOW = 400  # beyond it the windowed sums cost more than Backtrader's loop
 _UFUNCS: dict[Any, Any] = {
     operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply,
@@ -56,6 +57,7 @@ def compute(item: Any) -> None:
         _run(item, item.buflen())
         for line in item.lines:
             _bind(line)
+        _release(item, children)
     else:
         item._once()
 
@@ -70,19 +72,55 @@ def _bind(line: Any) -> None:
             return
 
 
+def _release(item: Any, children: list[Any]) -> None:
+    """Let go of what stands between: lines that only their own indicator used, and has used.
+
+    Backtrader never moves them in this mode, so that nobody can read a current value from
+    them; one that an attribute of the indicator names is kept all the same. A line that is
+    bound to another shares its buffer, and the other keeps it.
+    """
+    if type(item)._icacheuse:  # indicators of equal arguments are then one object
+        return
+    held = [value for name, value in vars(item).items() if name != "_lineiterators"]
+    for value in tuple(held):
+        if isinstance(value, (list, tuple, set)):
+            held.extend(value)
+        elif isinstance(value, dict):
+            held.extend(value.values())
+    named = {id(value) for value in held}
+    for child in children:
+        if id(child) not in named:
+            for line in child.lines if isinstance(child, LineIterator) else (child,):
+                line.array = array("d")
+
+
 def _grow(lines: list[Any], size: int) -> None:
-    empty = array("d", [math.nan]) * size
     for line in lines:
-        line.array.extend(empty)
+        fill(line, len(line.array) + size)
+
+
+def fill(line: Any, size: int) -> None:
+    """Bring a line to ``size`` values with NaN; anew where it is empty, as extending reserves."""
+    held = line.array
+    missing = array("d", [math.nan]) * max(0, size - len(held))
+    if held:
+        held.extend(missing)
+    else:
+        line.array = missing
 
 
 def _run(item: Any, end: int) -> None:
     period = item._minperiod
     item.preonce(0, period - 1)
     item.oncestart(period - 1, period)
-    whole = _METHODS.get(type(item).once)
-    if whole is None or period >= end or not whole(item, period, end):
+    method = _METHODS.get(type(item).once)
+    if method is None:
         item.once(period, end)
+        return
+    for start in range(period, end, _BLOCK):
+        if not method(item, start, min(start + _BLOCK, end)):
+            item.once(start, end)
+            return
 
 
 def view(source: Any) -> Floats | float | None:
@@ -203,8 +241,9 @@ def _div_by_zero(item: Any, start: int, end: int) -> bool:
 def window_sums(source: Floats, period: int) -> Floats:
     """``math.fsum`` of every window of ``period`` values, rounded as exactly.
 
-    Each sum is carried with its rounding error (Knuth's two-sum); the few results that lie so
-    near the middle between two floats that the carried error could tip them are done by fsum.
+    Each sum is carried with its rounding error (Knuth's two-sum). The few that fsum does are
+    those so near the middle between two floats that the carried error could tip them, and
+    those of terms that cancel, whose carried error may itself be rounded.
     """
     count = len(source) - period + 1
     total = source[:count].copy()
@@ -213,8 +252,13 @@ def window_sums(source: Floats, period: int) -> Floats:
         total, lost = _two_sum(total, source[offset : offset + count])
         error += lost
     rounded, rest = _two_sum(total, error)
-    half = 0.5 * np.spacing(np.abs(rounded))
-    for index in np.flatnonzero(np.abs(np.abs(rest) - half) <= 1e-6 * half):
+    size, rest = np.abs(rounded), np.abs(rest)
+    half = 0.5 * np.spacing(size)
+    # Below a power of two floats lie twice as dense: there the middle is at half of a half.
+    doubtful = (np.abs(rest - half) <= 1e-6 * half) | (np.abs(rest - 0.5 * half) <= 1e-6 * half)
+    # The carried error is off by up to period^2 eps^2 of the largest partial sum.
+    doubtful |= size < 5e-10 * period**3 * np.abs(source).max()
+    for index in np.flatnonzero(doubtful):
         rounded[index] = math.fsum(source[index : index + period])
     return rounded
 
@@ -263,13 +307,11 @@ def _smoothing(item: Any, start: int, end: int) -> bool:
     if not isinstance(source, np.ndarray):
         return False
     keep = item.alpha1
-    # An array gives out floats one at a time; a list would hold four times the memory.
-    weighted = array("d", (source[start:end] * item.alpha).tobytes())
+    weighted = (source[start:end] * item.alpha).tolist()
     smooth = accumulate(
         weighted, lambda before, new: before * keep + new, initial=item.line.array[start - 1]
     )
-    next(smooth)
-    return _store(item.line, start, end, np.fromiter(smooth, np.float64, end - start))
+    return _store(item.line, start, end, list(smooth)[1:])
 
 
 Method = Callable[[Any, int, int], bool]

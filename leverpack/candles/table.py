@@ -171,7 +171,7 @@ def _read_fast(path: Path, layout: Layout, at: dict[str, int], table: Table) -> 
 
     names = [f"c{i}" for i in range(len(layout.names))]
     types = {}
-    pool = table.pool = pa.system_memory_pool()  # it can be told to give memory back
+    pool = table.pool = pa.default_memory_pool()
     big = path.stat().st_size > _MANY_BYTES  # threads keep memory that nobody else can use
     for what, i in at.items():
         fields = [row[i] for row in layout.sample if len(row) > i and row[i].strip()]
