@@ -176,7 +176,7 @@ class CandleFeed(bt.feed.DataBase):
         moved = self._filters or self._tzinput
         if self._at != count or moved or len(self.lines.datetime.array) < count:
             return
-        views = {
+        views: dict[str, Any] = {
             name: np.frombuffer(getattr(self.lines, name).array, np.float64)[:count]
             for name in self._columns()
         }
