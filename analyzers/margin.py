@@ -109,7 +109,7 @@ class MarginAnalyzer(bt.Analyzer):
         liquidations = len(getattr(broker, "liquidations", ()))
         if liquidations > self._liquidated:
             self._liquidated = liquidations
-            worst = max(worst or 0.0, 1.0)
+            self._account["worst_margin_ratio"][-1] = worst = max(worst or 0.0, 1.0)
             self._nearest, self._nearest_when = 0.0, now
         self._watch_calls(worst, now)
 

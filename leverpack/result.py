@@ -94,8 +94,9 @@ class BacktestResult:
     liquidation_fees, insurance, cost_of_leverage, trades, wins, liquidations, margin_calls,
     rejected_orders, worst_margin_ratio (or None), nearest_liquidation (fraction or None),
     nearest_liquidation_time (epoch ms or None), max_effective_leverage.
-    ``series`` (all of one length): ts, equity, margin_ratio, margin_level,
-    effective_leverage, free_margin, used_margin, funding, fees (both to date).
+    ``series`` (all of one length): ts, equity, margin_ratio (at the close),
+    worst_margin_ratio (inside the candle), margin_level, effective_leverage, free_margin,
+    used_margin, funding, fees (both to date).
     """
 
     run: dict[str, Any]

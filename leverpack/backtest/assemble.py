@@ -130,11 +130,16 @@ def assumptions(broker: Any, feeds: list[Any]) -> list[str]:
         )
         if feed.funding is None:
             said.append(f"{market.key}: no funding series was given, so none was charged")
-        elif broker.fallback_settlements:
+        else:
             said.append(
-                f"{market.key}: {broker.fallback_settlements} funding settlements were charged "
-                "on the trade open, as the mark series has no price there"
+                f"{market.key}: {len(feed.funding)} funding settlements, each charged at its own "
+                "time on the mark price of that moment, where a position was open"
             )
+    if broker.fallback_settlements:
+        said.append(
+            f"{broker.fallback_settlements} funding settlements were charged on the trade open, "
+            "as no mark price is known there"
+        )
     inside = {
         "worst": "of what a candle could have met, the worse comes first",
         "ohlc": "a candle goes from open to high to low to close",
@@ -145,6 +150,8 @@ def assumptions(broker: Any, feeds: list[Any]) -> list[str]:
         f"Fees: maker {broker.p.maker:.4%}, taker {broker.p.taker:.4%} of notional; "
         f"slippage {broker.p.slippage:.4%}"
     )
+    if broker.p.interest_hourly:
+        said.append(f"Interest: {broker.p.interest_hourly:.6%} an hour on what is borrowed")
     return said
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import backtrader as bt
 
 from leverpack.backtest.resting import LIMIT, STOP
+from leverpack.errors import SettingError
 from leverpack.margin.books import MarginPosition
 from leverpack.margin.tiers import TierBook, TierTable
 
@@ -51,10 +52,12 @@ class Market:
         self._load_companions()
 
     def _load_companions(self) -> None:
-        # A filter (resampling, say) changes which bar is which; the companions no longer fit then.
-        filtered = bool(getattr(self.data, "_filters", ()))
-        mark = None if filtered else getattr(self.data, "mark", None)
-        funding = None if filtered else getattr(self.data, "funding", None)
+        mark, funding = getattr(self.data, "mark", None), getattr(self.data, "funding", None)
+        if getattr(self.data, "_filters", ()) and (mark is not None or funding is not None):
+            raise SettingError(
+                f"a filter or resampling changes the candles of {self.key}, so that its mark and "
+                "funding no longer fit them: add the feed as it is, and resample that"
+            )
         # array.array gives a Python float at half the cost of a NumPy scalar, and at the same size.
         self.marks: tuple[array[float], ...] | None = None
         if mark is not None and hasattr(mark, "fallback"):

@@ -58,6 +58,7 @@ def run_backtest(
         maker=settings.maker,
         taker=settings.taker,
         slippage=settings.slippage,
+        interest_hourly=settings.interest_hourly,
         intrabar=settings.intrabar,
     )
     feed = CandleFeed(
@@ -96,6 +97,7 @@ def run_backtest(
             "maker": settings.maker,
             "taker": settings.taker,
             "slippage": settings.slippage,
+            "interest_hourly": settings.interest_hourly,
             "load_s": loaded - started,
             "elapsed_s": time.perf_counter() - started,
         },

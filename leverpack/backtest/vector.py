@@ -111,6 +111,8 @@ def fill(line: Any, size: int) -> None:
 
 def _run(item: Any, end: int) -> None:
     period = item._minperiod
+    if end < period:  # too few bars for a single value: Backtrader's methods would raise
+        return
     item.preonce(0, period - 1)
     item.oncestart(period - 1, period)
     method = _METHODS.get(type(item).once)

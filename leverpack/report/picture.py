@@ -40,6 +40,7 @@ def draw(result: BacktestResult, path: Path) -> None:
     """Write the picture as PNG, 1,600 pixels wide."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
 
     figure = Figure(figsize=(12.8, 9.6), dpi=125, layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -56,6 +57,9 @@ def draw(result: BacktestResult, path: Path) -> None:
         _price(price, when, result.symbols[symbol], trades, symbol)
     _equity(equity, when, result.series["equity"])
     _margin(margin, when, result.series)
+    for axis in (price, equity):
+        if max(map(abs, axis.get_ylim())) >= 1_000.0:
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     canvas.print_figure(str(path), format="png")
 
 

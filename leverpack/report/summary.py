@@ -50,7 +50,8 @@ def key_figures(result: BacktestResult) -> list[tuple[str, str, str]]:
 def summary_rows(result: BacktestResult) -> list[tuple[str, str]]:
     """The result table of the command line: the page's figures and the bill behind them."""
     t, run = result.totals, result.run
-    rows = [("candles", f"{run['bars']:,} from {run['first']} to {run['last']}")]
+    rows = [("candles", f"{run['bars']:,} from {words.from_iso(run['first'])} "
+             f"to {words.from_iso(run['last'])}")]
     rows += [(name, f"{value}  ({note})") for name, value, note in key_figures(result)]
     rows += [
         ("trades", f"{t['trades']:,}, of which {t['wins']:,} won"),

@@ -13,8 +13,8 @@ from leverpack.result import BacktestResult
 
 FORMAT_VERSION = 1
 ACCOUNT_COLUMNS = (
-    "equity", "margin_ratio", "margin_level", "effective_leverage", "free_margin",
-    "used_margin", "funding", "fees",
+    "equity", "margin_ratio", "worst_margin_ratio", "margin_level", "effective_leverage",
+    "free_margin", "used_margin", "funding", "fees",
 )  # fmt: skip
 SYMBOL_COLUMNS = ("close", "mark", "position", "liquidation_price", "liquidation_distance")
 

@@ -40,6 +40,13 @@ def moment(ms: int | None) -> str:
     return datetime.fromtimestamp(ms / 1000.0, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def from_iso(text: str | None) -> str:
+    """2025-03-04T13:00:00+00:00 as 2025-03-04 13:00 UTC."""
+    if not text:
+        return "no candle"
+    return moment(round(datetime.fromisoformat(text).timestamp() * 1000.0))
+
+
 def duration(first: int, last: int | None) -> str:
     """Time between two moments: 3 d 4 h, 4 h 5 min."""
     if last is None:

@@ -216,6 +216,22 @@ def test_a_division_by_zero_raises_as_it_does_in_backtrader() -> None:
             play(kind, setup)
 
 
+@pytest.mark.parametrize("count", [1, 5, 29, 30])
+def test_fewer_candles_than_the_indicators_need_is_no_error(count: int) -> None:
+    class Uses(Watching):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = [bt.ind.SMA(period=30), bt.ind.RSI(safediv=True), bt.ind.MACD()]
+
+    cerebro = Cerebro()
+    feed(cerebro, count=count)
+    cerebro.addstrategy(Uses)
+    ran = cerebro.run()[0]
+    calls = [x[0] for x in ran.seen if x[0] != "stop"]
+    assert cerebro.loop == "fast"
+    assert calls == ["prenext"] * count
+
+
 class Inner(bt.Indicator):
     """An indicator of a user, with parts that it names (some in a list) and parts without name."""
 

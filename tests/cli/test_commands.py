@@ -169,3 +169,22 @@ def test_a_backtest_without_report_draws_nothing():
 
 def test_version(leverpack: Call):  # noqa: F811
     assert leverpack("--version")[1].startswith("leverpack 0.")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "total"),
+    [
+        ("--maker", "0.001", "fees"), ("--taker", "0.001", "fees"),
+        ("--interest-hourly", "0.00001", "interest"), ("--slippage", "0.001", "end_equity"),
+    ],
+)  # fmt: skip
+def test_every_cost_option_reaches_the_account(
+    leverpack: Call, option: str, value: str, total: str  # noqa: F811
+):
+    plain = json.loads(leverpack("backtest", *SAMPLE, "--json")[1])
+    dearer = json.loads(leverpack("backtest", *SAMPLE, option, value, "--json")[1])
+    name = option.removeprefix("--").replace("-", "_")
+    assert dearer["run"][name] == float(value)
+    assert dearer["totals"][total] != plain["totals"][total]
+    if total != "end_equity":
+        assert dearer["totals"][total] > plain["totals"][total]
