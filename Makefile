@@ -50,6 +50,7 @@ lock:  ## pin the newest versions anew, with hashes
 	$(BIN)/pip-compile -q --strip-extras --extra dev --allow-unsafe --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--no-annotate -o requirements.lock pyproject.toml
+	sed -i '/^#/d' requirements.lock
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build dist reports *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -10,12 +10,13 @@ from leverpack.errors import nearest
 if TYPE_CHECKING:
     import backtrader as bt
 
+    from leverpack import indicators
     from leverpack.backtest.broker import MarginBroker
     from leverpack.backtest.cerebro import Cerebro
     from leverpack.candles.feed import CandleFeed
 
 __version__ = "0.1.0"
-__all__ = ["CandleFeed", "Cerebro", "MarginBroker", "__version__", "bt"]
+__all__ = ["CandleFeed", "Cerebro", "MarginBroker", "__version__", "bt", "indicators"]
 
 # Backtrader takes a second to import; whoever only wants the calculator should not wait for it.
 _WHERE = {
@@ -23,6 +24,7 @@ _WHERE = {
     "Cerebro": ("leverpack.backtest.cerebro", "Cerebro"),
     "MarginBroker": ("leverpack.backtest.broker", "MarginBroker"),
     "bt": ("backtrader", None),
+    "indicators": ("leverpack.indicators", None),
 }
 
 

@@ -1,16 +1,35 @@
-"""What every pack strategy shares: sizing, leverage that is really set, stops that rest at once."""
+"""What every pack strategy shares: rule, leverage that is really set, size, limits, exits."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import backtrader as bt
 
 from leverpack.errors import SettingError, refuse_unknown
-from leverpack.risk.sizing import affordable_size, guide_size, risk_size
+from leverpack.risk.leverage import (
+    liquidation_distance_cap,
+    portfolio_leverage_cap,
+    smaller_leverage,
+)
+from leverpack.risk.sizing import (
+    affordable_size,
+    confidence_multiplier,
+    equity_size,
+    guide_size,
+    risk_size,
+    stake_size,
+    tradable_size,
+)
+from strategies.checks import check_params
+from strategies.guards import Guards
+from strategies.protection import Plan, Protection
 
 logger = logging.getLogger("leverpack.strategy")
+logging.getLogger("leverpack").addHandler(logging.NullHandler())  # silent until it is asked for
 
 
 class _StrictParams(type(bt.Strategy)):  # type: ignore[misc]
@@ -21,57 +40,133 @@ class _StrictParams(type(bt.Strategy)):  # type: ignore[misc]
         return super().donew(*args, **kwargs)
 
 
-class LeverageStrategy(bt.Strategy, metaclass=_StrictParams):
-    """Base of the pack: call :meth:`enter` in ``next``; stop and target follow the fill.
+class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams):
+    """Base of the pack: answer :meth:`signal` for a feed; the rest is done here.
 
-    ``leverage`` is set at the broker and read back before every opening order; ``sizing`` "risk"
-    loses ``risk_per_trade`` of equity at the stop whatever the leverage, "guide" divides that
-    size by the leverage once more, as the Cracktrader guide prints it. ``stop_loss_pct`` and
-    ``take_profit_pct`` are fractions of the executed price (0: none). ``max_positions`` counts
-    positions over all feeds, by fills.
+    Rule. ``entry_rule``, ``confidence`` and ``leverage_model`` take a plain function or a class
+    of yours: a function is called as ``entry_rule(data)`` -> +1, -1 or 0, ``confidence(data,
+    side)`` -> 0..1, ``leverage_model(data, side)`` -> x; a class is made once for each feed with
+    ``Class(data)``, may build indicators there, and its instance is called without ``data``.
+    ``sides`` is "both", "long" or "short".
 
-    Runs with any Backtrader broker. With one that calls ``notify_fill`` the protective orders
-    rest from the moment of the fill, else from the next candle.
+    Leverage. ``leverage`` (or the model's), at most ``max_leverage`` and what the tiers allow;
+    with ``liquidation_stops`` k > 0 lowered until the liquidation price lies at least k stop
+    distances away. It is set at the broker and read back before every opening order, unless
+    ``auto_set_leverage`` is False: then the broker's own stands.
+
+    Size. ``sizing`` "risk": loses ``risk_per_trade`` of equity at the stop, whatever the
+    leverage; "guide": that divided by the leverage; "stake": ``stake`` (quote) as margin;
+    "equity": ``equity_fraction`` of equity as margin. A confidence scales it. The margin used
+    leaves ``margin_reserve`` of what is free, as the next open may be dearer than this close.
+
+    Exits. Stop and target lie ``stop_loss_pct`` and ``take_profit_pct`` (fractions) of the
+    signal's close away from the executed price; ``targets`` is a ladder of (fraction, share);
+    ``trail_pct`` and ``break_even`` act after the first target; ``max_bars`` closes in time.
+
+    Limits (0: none): see ``leverpack.risk.limits.Limits``; they are kept in ``limit_store``.
+    ``emergency`` holds triggers for ``leverpack.risk.guide.EmergencyProtocol``, or is None.
     """
 
     params: Any = (
         ("leverage", 2.0),
+        ("max_leverage", 125.0),
+        ("auto_set_leverage", True),
+        ("liquidation_stops", 0.0),
+        ("sizing", "risk"),
         ("risk_per_trade", 0.01),
-        ("max_positions", 3),
+        ("stake", 1.0),
+        ("equity_fraction", 0.1),
+        ("margin_reserve", 0.01),
         ("stop_loss_pct", 0.03),
         ("take_profit_pct", 0.06),
-        ("sizing", "risk"),
+        ("targets", ()),
+        ("trail_pct", 0.0),
+        ("break_even", False),
+        ("max_bars", 0),
+        ("sides", "both"),
+        ("entry_rule", None),
+        ("confidence", None),
+        ("min_confidence", 0.0),
+        ("leverage_model", None),
+        ("max_positions", 3),
+        ("max_risk_per_trade", 0.0),
+        ("max_stake", 0.0),
+        ("max_notional_per_trade", 0.0),
+        ("max_notional_per_symbol", 0.0),
+        ("max_gross_exposure", 0.0),
+        ("max_portfolio_leverage", 0.0),
+        ("min_notional", 0.0),
+        ("max_daily_loss", 0.0),
+        ("max_daily_trades", 0),
+        ("max_drawdown", 0.0),
+        ("limit_store", None),
+        ("emergency", None),
     )
 
     def __init__(self) -> None:
-        self._check_params()
+        check_params(self.p)
         self._entries: dict[int, Any] = {}  # order.ref -> entry order that is still alive
-        self._protected: dict[int, float] = {}  # order.ref -> base units that have their stop
+        self._plans: dict[int, Plan] = {}
+        self._exit_of = {}
+        self._closing: dict[int, Any] = {}
+        self._bars_seen: dict[int, int] = {}
+        self._start_guards()
+        self._rules = {id(d): self._bind(self.p.entry_rule, d) for d in self.datas}
+        self._confidences = {id(d): self._bind(self.p.confidence, d) for d in self.datas}
+        self._models = {id(d): self._bind(self.p.leverage_model, d) for d in self.datas}
 
-    def _check_params(self) -> None:
-        p = self.p
-        if p.sizing not in ("risk", "guide"):
-            raise SettingError(f"sizing must be risk or guide, not {p.sizing!r}")
-        if not p.leverage > 0:
-            raise SettingError(f"leverage must be positive, not {p.leverage!r}")
-        if not 0 < p.risk_per_trade < 1:
-            raise SettingError(
-                f"risk_per_trade is a fraction between 0 and 1, not {p.risk_per_trade!r}"
-            )
-        if not 0 < p.stop_loss_pct < 1:
-            raise SettingError(
-                f"stop_loss_pct is a fraction between 0 and 1, not {p.stop_loss_pct!r}"
-            )
-        if not p.take_profit_pct >= 0:
-            raise SettingError(f"take_profit_pct must not be negative, not {p.take_profit_pct!r}")
-        if p.max_positions < 1:
-            raise SettingError(f"max_positions must be at least 1, not {p.max_positions!r}")
+    @staticmethod
+    def _bind(given: Any, data: Any) -> Callable[..., Any] | None:
+        """A user's function with the feed put in, or a user's class made for the feed."""
+        if given is None:
+            return None
+        made: Callable[..., Any] = given(data) if isinstance(given, type) else partial(given, data)
+        return made
 
     def log(self, message: str, level: int = logging.INFO) -> None:
         """Log with the candle's time; shown with ``logging.basicConfig(level="INFO")``."""
         if logger.isEnabledFor(level):
             when = self.datetime.datetime() if len(self) else ""
             logger.log(level, "%s %s", when, message)
+
+    # -- every candle ----------------------------------------------------------------------------
+
+    def next(self) -> None:
+        """Guard what is open, then look for an entry on every flat feed with a new candle."""
+        may_open = self.watch()
+        for data in self.datas:
+            bars = len(data)
+            if bars == self._bars_seen.get(id(data)):
+                continue  # a slower feed, or one that has ended
+            self._bars_seen[id(data)] = bars
+            plan = self._plans.get(id(data))
+            if not self.is_flat(data):
+                if plan is not None:
+                    self.tend(plan)
+                continue
+            if plan is not None:  # liquidated, or closed by other hands
+                self._finish(plan)
+            side = self._side(data) if may_open else 0
+            if side:
+                self.enter(data, side)
+
+    def tend(self, plan: Plan) -> None:
+        """Look after an open position at a new candle."""
+        self.keep_distance(plan)
+        self._leave_in_time(plan)
+
+    def _side(self, data: Any) -> int:
+        rule = self._rules[id(data)]
+        side = self.signal(data) if rule is None else rule()
+        if side not in (-1, 0, 1):
+            raise SettingError(f"an entry rule answers 1, -1 or 0, not {side!r}")
+        if (self.p.sides == "long" and side < 0) or (self.p.sides == "short" and side > 0):
+            return 0
+        return int(side)
+
+    def signal(self, data: Any) -> int:
+        """+1 to go long, -1 short, 0 to wait; asked for flat feeds with a new candle."""
+        raise SettingError(f"{type(self).__name__} has no rule: write signal(), or give entry_rule")
 
     # -- entering --------------------------------------------------------------------------------
 
@@ -86,35 +181,118 @@ class LeverageStrategy(bt.Strategy, metaclass=_StrictParams):
             return False
         return not self.getposition(data).size
 
+    def stop_distance(self, data: Any, side: int) -> float:
+        """How far the stop lies from the executed price, quote; NaN or 0.0: no entry."""
+        return float(data.close[0] * self.p.stop_loss_pct)
+
+    def target_distance(self, data: Any, side: int) -> float:
+        """How far the target lies from the executed price, quote; 0.0: none."""
+        return float(data.close[0] * self.p.take_profit_pct)
+
     def enter(self, data: Any, side: int) -> Any:
         """Send a market entry (``side`` +1 long, -1 short) sized by the rules, or None."""
-        if self.open_count() >= self.p.max_positions:
+        why = self.limit_book.objection(self.open_count())
+        if why:
+            self.refuse(data, why)
             return None
-        leverage = self.set_leverage(data, self.p.leverage)
-        if leverage is None:
+        distance = self.stop_distance(data, side)
+        multiplier = self._multiplier(data, side)
+        if not distance > 0.0 or not multiplier > 0.0:
             return None
-        size = self.entry_size(data, leverage)
+        decided = self.decide_leverage(data, side)
+        if not decided > 0.0:
+            return None
+        size, leverage = self._sized(data, side, distance, decided, multiplier)
         if size <= 0.0:
-            self.log("no entry: there is no free margin", logging.WARNING)
             return None
         send = self.buy if side > 0 else self.sell
         order = send(data=data, size=size, tag="entry")
-        if order is not None:
-            self._entries[order.ref] = order
+        if order is None:
+            return None
+        self._entries[order.ref] = order
+        self._last_refusal.pop(str(data._name or getattr(data, "symbol", "")), None)
+        rungs = self._ladder(self.target_distance(data, side), data.close[0])
+        plan = Plan(data, float(side), distance, rungs, entries={order.ref})
+        self._plans[id(data)] = plan
+        self.log(f"entry {side:+d} of {size:g} at {leverage:g}x")
         return order
 
-    def entry_size(self, data: Any, leverage: float) -> float:
-        """Base units to enter with: by risk and stop distance, capped by the margin there is."""
+    def _multiplier(self, data: Any, side: int) -> float:
+        ask = self._confidences[id(data)]
+        confidence = self.confidence_of(data, side) if ask is None else ask(side)
+        if confidence is None:
+            return 1.0
+        return confidence_multiplier(float(confidence), self.p.min_confidence)
+
+    def confidence_of(self, data: Any, side: int) -> float | None:
+        """How sure the strategy's own rule is, 0..1; None: it does not say."""
+        return None
+
+    def _sized(
+        self, data: Any, side: int, distance: float, decided: float, multiplier: float
+    ) -> tuple[float, float]:
+        """Base units to enter with and the leverage that the broker has; 0.0 with a reason said."""
         price = data.close[0]
+        size = self.wanted_size(data, distance, decided) * multiplier
+        capped = self.capped_leverage(data, side, size, distance, decided)
+        if capped < decided:
+            size = min(size, self.wanted_size(data, distance, capped) * multiplier)
+        leverage = self.set_leverage(data, max(1.0, capped)) if capped > 0.0 else None
+        if leverage is None:
+            return 0.0, 0.0
+        limits = self.limit_book.limits
         equity = self.broker.getvalue()
-        if self.p.sizing == "guide":
-            size = guide_size(
-                equity, self.p.risk_per_trade, price, self.p.stop_loss_pct, leverage
-            )
-        else:
-            size = risk_size(equity, self.p.risk_per_trade, price, self.p.stop_loss_pct)
+        size, limit = limits.cut(
+            size, price, distance, leverage, equity, self.notional_of(data), self.gross_notional()
+        )
+        if limit:
+            self.refuse(data, f"{limit}: the size is cut to {size:g}")
         fee = self.broker.getcommissioninfo(data).getcommission(1.0, price) / price
-        return min(size, affordable_size(self.broker.getcash(), price, leverage, fee))
+        free = self.broker.getcash() * (1.0 - self.p.margin_reserve)
+        size = min(size, affordable_size(free, price, leverage, fee))
+        step = float(getattr(self.broker.p, "step", 0.0))
+        tradable = tradable_size(size, price, step, limits.min_notional)
+        if tradable <= 0.0:
+            self.refuse(data, f"too small: {size:g} ({size * price:,.2f}) is under step or minimum")
+        return tradable, leverage
+
+    def wanted_size(self, data: Any, distance: float, leverage: float) -> float:
+        """Base units by ``sizing``, before limits and margin."""
+        p, price, equity = self.p, data.close[0], self.broker.getvalue()
+        if p.sizing == "stake":
+            return stake_size(p.stake, leverage, price)
+        if p.sizing == "equity":
+            return equity_size(equity, p.equity_fraction, leverage, price)
+        if p.sizing == "guide":
+            return guide_size(equity, p.risk_per_trade, price, distance / price, leverage)
+        return risk_size(equity, p.risk_per_trade, price, distance / price)
+
+    # -- leverage --------------------------------------------------------------------------------
+
+    def decide_leverage(self, data: Any, side: int) -> float:
+        """The leverage that this entry should have, before the caps; 0.0: do not enter."""
+        model = self._models[id(data)]
+        wanted = self.p.leverage if model is None else float(model(side))
+        return smaller_leverage(wanted, self.p.max_leverage)
+
+    def capped_leverage(
+        self, data: Any, side: int, size: float, distance: float, leverage: float
+    ) -> float:
+        """``leverage`` under the caps of portfolio, tier and liquidation distance."""
+        p, broker, price = self.p, self.broker, data.close[0]
+        cap = portfolio_leverage_cap(
+            p.max_portfolio_leverage, broker.getvalue(), self.gross_notional()
+        )
+        leverage = min(leverage, cap) if cap > 0.0 else 0.0
+        if not p.liquidation_stops or not hasattr(broker, "tier_table"):
+            return leverage
+        tiers = broker.tier_table(data)
+        fee = broker.getcommissioninfo(data).getcommission(1.0, price) / price
+        far = liquidation_distance_cap(
+            float(side), size, price, distance, p.liquidation_stops, tiers.caps, tiers.mmrs,
+            tiers.cums, fee,
+        )  # fmt: skip
+        return float(min(leverage, far, tiers.max_leverage(size * price)))
 
     def set_leverage(self, data: Any, leverage: float) -> float | None:
         """Set, read back, compare; None (and no order) when the broker has another leverage.
@@ -124,43 +302,21 @@ class LeverageStrategy(bt.Strategy, metaclass=_StrictParams):
         broker = self.broker
         if not hasattr(broker, "set_leverage"):
             return 1.0
+        if not self.p.auto_set_leverage:
+            return float(broker.get_leverage(data))
         if broker.get_leverage(data) != leverage:
             broker.set_leverage(data, leverage)
             real = broker.get_leverage(data)
             if real != leverage:
-                self.log(
-                    f"no entry: the broker has {real:g}x where {leverage:g}x was set",
-                    logging.ERROR,
-                )
+                self.refuse(data, f"leverage: the broker has {real:g}x where {leverage:g}x was set")
                 return None
         return leverage
 
-    # -- protecting ------------------------------------------------------------------------------
+    # -- what becomes of orders ------------------------------------------------------------------
 
-    def notify_fill(self, order: Any) -> None:
-        """An order has just filled, wholly or in part: an entry gets its stop and target now."""
-        if order.ref in self._entries:
-            self.protect(order)
-
-    def protect(self, order: Any) -> None:
-        """Rest a reduce-only stop and target for what ``order`` filled, at the executed price."""
-        filled = abs(order.executed.size)
-        fresh = filled - self._protected.get(order.ref, 0.0)
-        if fresh <= 0.0:
-            return
-        self._protected[order.ref] = filled
-        side = 1.0 if order.isbuy() else -1.0
-        price = order.executed.price
-        leave = self.sell if side > 0 else self.buy
-        stop = leave(
-            data=order.data, size=fresh, exectype=bt.Order.Stop, reduce_only=True, tag="stop",
-            price=price * (1.0 - side * self.p.stop_loss_pct),
-        )  # fmt: skip
-        if self.p.take_profit_pct:
-            leave(
-                data=order.data, size=fresh, exectype=bt.Order.Limit, reduce_only=True,
-                tag="target", price=price * (1.0 + side * self.p.take_profit_pct), oco=stop,
-            )  # fmt: skip
+    def entry_counted(self) -> None:
+        """A position has been opened; the limits count it."""
+        self.limit_book.count_trade()
 
     def notify_order(self, order: Any) -> None:
         """Track entries by what became of them; say what was refused and why."""
@@ -171,12 +327,13 @@ class LeverageStrategy(bt.Strategy, metaclass=_StrictParams):
                 f"{order.getstatusname()}: {order.info.get('reason') or 'no reason given'}",
                 logging.WARNING,
             )
-        if order.ref in self._entries:
-            if order.executed.size:
-                self.protect(order)
-            if not order.alive():
-                del self._entries[order.ref]
-                self._protected.pop(order.ref, None)
+        if order.executed.size:
+            self.notify_fill(order)
+        if order.ref in self._entries and not order.alive():
+            del self._entries[order.ref]
+            plan = self._plans.get(id(order.data))
+            if plan is not None and not plan.filled:
+                del self._plans[id(order.data)]
 
     def notify_trade(self, trade: Any) -> None:
         """Log what a closed trade brought."""

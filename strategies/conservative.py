@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import backtrader as bt
-
+from leverpack import indicators as ind
 from strategies.base import LeverageStrategy
 
 
@@ -38,18 +37,16 @@ class ConservativeLeverageStrategy(LeverageStrategy):
 
     def __init__(self) -> None:
         super().__init__()
-        self._watched = []
+        self._watched = {}
         for data in self.datas:
-            fast = bt.indicators.SMA(data.close, period=self.p.fast_period)
-            slow = bt.indicators.SMA(data.close, period=self.p.slow_period)
-            # A stretch without a single fall has no RSI; Backtrader's answer is a division error.
-            rsi = bt.indicators.RSI(data.close, period=self.p.rsi_period, safediv=True)
-            self._watched.append((data, fast.lines[0], slow.lines[0], rsi.lines[0]))
+            fast = ind.SMA(data.close, period=self.p.fast_period)
+            slow = ind.SMA(data.close, period=self.p.slow_period)
+            rsi = ind.RSI(data.close, period=self.p.rsi_period)
+            self._watched[id(data)] = (fast.lines[0], slow.lines[0], rsi.lines[0])
 
-    def next(self) -> None:
-        """Look for an entry on every feed that is flat."""
-        oversold, overbought = self.p.rsi_oversold, self.p.rsi_overbought
-        for data, fast, slow, rsi in self._watched:
-            side = conservative_entry(fast[0], slow[0], rsi[0], oversold, overbought)
-            if side and self.is_flat(data):
-                self.enter(data, side)
+    def signal(self, data: Any) -> int:
+        """Trend by the averages, pullback by the RSI."""
+        fast, slow, rsi = self._watched[id(data)]
+        return conservative_entry(
+            fast[0], slow[0], rsi[0], self.p.rsi_oversold, self.p.rsi_overbought
+        )

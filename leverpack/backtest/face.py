@@ -7,12 +7,14 @@ from typing import Any
 from leverpack.backtest.market import Market
 from leverpack.margin.account import MarginAccount
 from leverpack.margin.books import Costs
+from leverpack.margin.profiles import VenueProfile
 
 
 class BrokerFace:
     """Mixin of MarginBroker; strategies and analyzers use these and Backtrader's own, no others."""
 
     account: MarginAccount
+    profile: VenueProfile
     markets: dict[Any, Market]
     marks: dict[str, float]
 
@@ -64,6 +66,13 @@ class BrokerFace:
         self.account.add_margin(market.key, amount, self._known_marks())
         self._position_changed(market)
 
+    def tier_table(self, data: Any) -> Any:
+        """The maintenance tiers that hold for this feed now: caps, mmrs, cums, max_leverages."""
+        market = self.market(data)
+        if not market.state.size:  # a flat one is valued by the table of the candle's date
+            market.use_table()
+        return market.state.tiers
+
     # -- readings --------------------------------------------------------------------------------
 
     def _known_marks(self) -> Any:
@@ -78,9 +87,24 @@ class BrokerFace:
         return self.market(data).liquidation
 
     def margin_ratio(self, data: Any = None) -> float | None:
-        """Maintenance margin / margin balance, 1.0 is liquidation; of all the worst; None flat."""
+        """Maintenance margin / margin balance, 1.0 is liquidation; of all the worst; None flat.
+
+        Spot margin venues: the liquidation level over the venue's own level.
+        """
         key = None if data is None else self.market(data).key
         return self.account.margin_ratio(self._known_marks(), key)
+
+    def call_ratio(self, data: Any = None) -> float:
+        """The margin ratio from which the venue calls, at the leverage of ``data`` or the lowest.
+
+        Kraken: level 80 %, Binance spot margin: 130 % or 116 %, each as liquidation level over
+        call level. Perpetual venues send no call; there it is the usual 0.8.
+        """
+        if data is not None:
+            return self.profile.call_ratio(self.market(data).state.leverage)
+        held = {p.leverage for _, p in self.account.open_positions()}
+        held = held or {p.leverage for p in self.account.positions.values()} or {1.0}
+        return min(self.profile.call_ratio(leverage) for leverage in held)
 
     def worst_margin_ratio(self) -> float | None:
         """The margin ratio at the last candle's worst mark for each position; None when flat."""
@@ -103,7 +127,7 @@ class BrokerFace:
         return self.account.unrealised(self._known_marks())
 
     def margin_level(self) -> float | None:
-        """Equity / used margin; None when flat."""
+        """Equity / used margin, at a spot margin venue its own level; None when flat."""
         return self.account.margin_level(self._known_marks())
 
     def free_margin(self) -> float:

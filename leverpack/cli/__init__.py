@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from leverpack.cli import backtest, data, margin
+from leverpack.cli import backtest, config, data, margin, strategies, universe
 from leverpack.errors import InvariantError, LeverpackError
 
 EXIT_INPUT, EXIT_DEFECT, EXIT_INTERRUPTED = 2, 3, 130
@@ -23,6 +23,10 @@ app = typer.Typer(
 app.command("backtest")(backtest.backtest)
 app.add_typer(data.app, name="data")
 app.command("margin")(margin.margin)
+app.command("universe")(universe.universe)
+app.command("strategies")(strategies.strategies)
+app.command("new-strategy")(strategies.new_strategy)
+app.command("config")(config.config)
 
 
 def _version(wanted: bool) -> None:

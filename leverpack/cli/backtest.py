@@ -34,10 +34,20 @@ def backtest(
     cash: Annotated[float, typer.Option(help="Deposit, quote currency.")] = 10_000.0,
     start: Annotated[str | None, typer.Option("--from", help="First day or time, UTC.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Last day or time, UTC.")] = None,
-    maker: Annotated[float, typer.Option(help="Maker fee, fraction of notional.")] = 0.0002,
-    taker: Annotated[float, typer.Option(help="Taker fee, fraction of notional.")] = 0.0005,
+    venue: Annotated[str, typer.Option(
+        help="binanceusdm, bybit, okx, kucoinfutures, hyperliquid, kraken or binance (the last "
+        "two: spot margin). It decides rule, fees, funding or interest, and the leverage cap."
+    )] = "binanceusdm",
+    maker: Annotated[
+        float | None, typer.Option(help="Maker fee, fraction of notional; else the venue's.")
+    ] = None,
+    taker: Annotated[
+        float | None, typer.Option(help="Taker fee, fraction of notional; else the venue's.")
+    ] = None,
     slippage: Annotated[float, typer.Option(help="Slippage, fraction of price.")] = 0.0,
-    interest_hourly: Annotated[float, typer.Option(help="Interest on what is borrowed.")] = 0.0,
+    interest_hourly: Annotated[
+        float | None, typer.Option(help="Interest on what is borrowed; else the venue's.")
+    ] = None,
     intrabar: Annotated[str, typer.Option(help="worst, ohlc or olhc.")] = "worst",
     on_fault: Annotated[str, typer.Option(help="Faulty rows: error, drop or fill.")] = "error",
     report: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
@@ -51,6 +61,7 @@ def backtest(
         params=_pairs(param or []), leverage=leverage, margin_mode=margin_mode, cash=cash,
         start=_when("--from", start), end=_when("--to", end), maker=maker, taker=taker,
         slippage=slippage, interest_hourly=interest_hourly, intrabar=intrabar, on_fault=on_fault,
+        venue=venue,
     )  # fmt: skip
     settings.validate()
     for option, path in (("--data", data), ("--mark", mark), ("--funding", funding)):

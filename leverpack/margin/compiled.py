@@ -1,4 +1,4 @@
-"""The scalar functions of the margin room, compiled with numba from their one and only source."""
+"""Scalar functions of whole modules, compiled with numba from their one and only source."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def scalar_modules() -> tuple[ModuleType, ...]:
     return (brackets, liquidation, hedge, funding, interest, ratios, position)
 
 
-def scalar_functions() -> dict[str, Callable[..., Any]]:
-    """Every function of those modules by name, private ones too."""
+def scalar_functions(*more: ModuleType) -> dict[str, Callable[..., Any]]:
+    """Every function of those modules, and of ``more``, by name; private ones too."""
     found: dict[str, Callable[..., Any]] = {}
-    for module in scalar_modules():
+    for module in (*scalar_modules(), *more):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ != module.__name__:
                 continue
@@ -29,18 +29,20 @@ def scalar_functions() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def compile_scalars() -> SimpleNamespace:
+def compile_scalars(*more: ModuleType) -> SimpleNamespace:
     """All scalar functions compiled by ``numba.njit``, as attributes under their own names.
 
-    A compiled function can only call compiled ones, so each is rebuilt from its own code over
-    one shared namespace in which every name leads to the compiled version. Compilation proper
-    happens at the first call with given types. Imports numba (about a second).
+    ``more`` are further modules of nothing but scalar functions, classes and constants, such as
+    those of the risk room and of the strategies; they may call the margin room's. A compiled
+    function can only call compiled ones, so each is rebuilt from its own code over one shared
+    namespace in which every name leads to the compiled version. Compilation proper happens at
+    the first call with given types. Imports numba (about a second).
     """
     import numba
 
-    functions = scalar_functions()
+    functions = scalar_functions(*more)
     namespace: dict[str, Any] = {"__builtins__": __builtins__, "__name__": __name__}
-    for module in scalar_modules():
+    for module in (*scalar_modules(), *more):
         for name, value in vars(module).items():
             if not isinstance(value, int | float) and name != "math":
                 continue

@@ -29,6 +29,51 @@ def guide_size(
     return risk_size(equity, risk_fraction, entry, stop_fraction) / leverage
 
 
+def stake_size(stake: float, leverage: float, price: float) -> float:
+    """Base units that a margin of ``stake`` (quote) opens at ``leverage``.
+
+    >>> stake_size(1.0, 100.0, 50_000.0)
+    0.002
+    """
+    return stake * leverage / price
+
+
+def equity_size(equity: float, fraction: float, leverage: float, price: float) -> float:
+    """Base units that ``fraction`` of equity opens as margin at ``leverage``.
+
+    >>> equity_size(10_000.0, 0.1, 3.0, 50_000.0)
+    0.06
+    """
+    return stake_size(equity * fraction, leverage, price)
+
+
+def confidence_multiplier(confidence: float, minimum: float) -> float:
+    """What a confidence (0..1) does to the size: 0.3 under 0.70, 1 up to 0.85, 1.5 from there.
+
+    0.0 under ``minimum`` and for NaN.
+
+    >>> [confidence_multiplier(c, 0.5) for c in (0.4, 0.6, 0.7, 0.85)]
+    [0.0, 0.3, 1.0, 1.5]
+    """
+    if not confidence >= minimum:
+        return 0.0
+    if confidence < 0.70:
+        return 0.3
+    return 1.0 if confidence < 0.85 else 1.5
+
+
+def tradable_size(size: float, price: float, step: float, min_notional: float) -> float:
+    """``size`` on the venue's step; 0.0 where its notional is below the venue's minimum.
+
+    >>> tradable_size(0.0129, 50_000.0, 0.001, 100.0), tradable_size(0.0019, 50_000.0, 0.001, 100.0)
+    (0.012, 0.0)
+    """
+    rounded = round_down(size, step)
+    if rounded <= 0.0 or rounded * price < min_notional:
+        return 0.0
+    return rounded
+
+
 def affordable_size(free_margin: float, entry: float, leverage: float, fee_rate: float) -> float:
     """Largest size in base units whose initial margin and opening fee fit into ``free_margin``."""
     return max(0.0, free_margin) / (entry * (1.0 / leverage + fee_rate))
@@ -41,14 +86,26 @@ def round_down(size: float, step: float) -> float:
     """
     if step <= 0.0:
         return size
-    steps = math.floor(size / step + 1e-9)
-    digits = max(0, -math.floor(math.log10(step))) + 2
-    return round(steps * step, digits)
+    steps = size / step
+    return multiple(math.floor(steps + max(1e-9, 1e-15 * steps)), step)
 
 
 def round_to_tick(price: float, tick: float) -> float:
     """``price`` at the nearest multiple of ``tick`` (0: left as it is)."""
     if tick <= 0.0:
         return price
-    digits = max(0, -math.floor(math.log10(tick))) + 2
-    return round(round(price / tick) * tick, digits)
+    return multiple(math.floor(price / tick + 0.5), tick)
+
+
+def multiple(count: float, step: float) -> float:
+    """``count`` steps as the float nearest to the decimal number that a venue would read.
+
+    3 * 0.1 is 0.30000000000000004; 3 / 10 is 0.3.
+
+    >>> multiple(3, 0.1), multiple(7, 0.05), multiple(3, 2.5)
+    (0.3, 0.35, 7.5)
+    """
+    per_unit = math.floor(1.0 / step + 0.5)
+    if per_unit >= 1.0 and abs(per_unit * step - 1.0) < 1e-9:
+        return count / per_unit
+    return count * step
