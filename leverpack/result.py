@@ -55,7 +55,7 @@ class LiquidationRecord:
     price: float
     fee: float  # quote
     shortfall: float  # quote, covered by the insurance fund
-    at_open: bool  # the candle opened beyond the liquidation price
+    gap: str  # "open": the candle opened beyond the price; "mark": only the mark went there; ""
 
 
 @dataclass(slots=True)

@@ -139,7 +139,7 @@ class ForcedClosing:
                 price=price,
                 fee=taken.fee,
                 shortfall=taken.shortfall,
-                at_open=at_open,
+                gap="open" if at_open else _mark_gap(m, price, taken.size),
             )
         )
         self._tell(m, taken, entry)
@@ -172,3 +172,9 @@ class ForcedClosing:
         )  # fmt: skip
         order.addcomminfo(info)
         broker.notify(order)
+
+
+def _mark_gap(m: Market, price: float, size: float) -> str:
+    """"mark" where the mark reached a price that the trades of the candle did not."""
+    reached = m.low <= price if size > 0.0 else m.high >= price
+    return "" if reached else "mark"

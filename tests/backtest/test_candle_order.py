@@ -49,7 +49,7 @@ def test_a_wick_through_the_price_liquidates_there_and_the_run_goes_on():
     desk = run10(rows, {1: buy(), 4: buy(1.0)})
     (record,) = desk.broker.liquidations
     assert record.price == pytest.approx(LONG_LIQUIDATION)
-    assert not record.at_open
+    assert record.gap == ""
     assert desk.broker.account.wallet == pytest.approx(9_900.0)
     assert desk.fills[-1].bar == 5, "the strategy trades on after the liquidation"
 
@@ -72,7 +72,7 @@ def test_a_short_is_liquidated_by_the_high():
 def test_a_gap_beyond_the_price_liquidates_at_the_open():
     desk = run10([QUIET, QUIET, (80.0, 81.0, 79.0, 80.0)], {1: buy()})
     (record,) = desk.broker.liquidations
-    assert (record.price, record.at_open) == (80.0, True)
+    assert (record.price, record.gap) == (80.0, "open")
     assert record.shortfall == pytest.approx(200.0 - 100.0 + record.fee)
     assert desk.broker.account.wallet == pytest.approx(9_900.0)
 

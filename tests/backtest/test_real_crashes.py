@@ -127,7 +127,7 @@ def test_every_crash_liquidates_a_50x_long_where_the_formula_says(event: Any, wi
         mmr, cum = table.mmrs[0], table.cums[0]
         margin = record.size * trade.entry_price / 50.0
         formula = (margin + cum - record.size * trade.entry_price) / (record.size * (mmr - 1.0))
-        if record.at_open:
+        if record.gap == "open":
             assert record.price <= formula
         else:
             assert record.price == pytest.approx(formula, rel=1e-12)
