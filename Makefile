@@ -42,6 +42,7 @@ check: setup  ## ruff, mypy --strict, import direction
 
 bench: setup  ## side by side with stock Backtrader, in one run
 	$(BIN)/python -m benchmarks.bench_run
+	$(BIN)/python -m benchmarks.bench_leverage
 
 slow: setup  ## what takes too long for `make test`
 	$(BIN)/python -m pytest -m slow
