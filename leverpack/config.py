@@ -6,7 +6,7 @@ Sources in rising order: defaults, ``leverpack.toml``, ``.env``, environment, co
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
@@ -281,6 +281,35 @@ def describe(loaded: Loaded | None = None) -> list[Row]:
         )
         for name, field in Settings.model_fields.items()
     ]  # fmt: skip
+
+
+STRATEGY_SETTINGS = (
+    "max_leverage", "auto_set_leverage", "max_stake", "risk_per_trade", "max_daily_loss",
+    "max_daily_trades", "max_positions", "max_drawdown", "max_portfolio_leverage",
+    "max_notional_per_trade", "max_notional_per_symbol", "max_gross_exposure", "min_notional",
+    "min_confidence", "min_volatility", "partial_targets",
+)  # fmt: skip
+"""Settings that a strategy has as parameters, under the same names."""
+
+
+def strategy_params(loaded: Loaded, known: Iterable[str]) -> dict[str, Any]:
+    """Parameters for a strategy that knows the names ``known``: the settings somebody has set.
+
+    What nobody has set is left to the strategy's own defaults.
+    """
+    names = set(known)
+    return {
+        name: getattr(loaded.settings, name)
+        for name in STRATEGY_SETTINGS
+        if name in names and loaded.origins.get(name, DEFAULT) != DEFAULT
+    }
+
+
+def trading_mode(settings: Settings) -> str:
+    """What live trading would do with these settings: nothing, the sandbox, or real money."""
+    if not settings.enable_live_trading:
+        return "live trading is off"
+    return "live trading in the sandbox" if settings.sandbox else "live trading with REAL MONEY"
 
 
 def require_live(settings: Settings) -> None:

@@ -23,14 +23,17 @@ def config(
 
     Sources in rising order: defaults, TOML file, .env, environment. Warnings go to standard error.
     """
-    from leverpack.config import describe, load_settings
+    from leverpack.config import describe, load_settings, trading_mode
 
     loaded = load_settings(config=file)
     rows = describe(loaded)
     for sentence in loaded.warnings:
         typer.echo(f"leverpack: warning: {' '.join(sentence.split())}", err=True)
     if as_json:
-        shown = {"settings": [row._asdict() for row in rows], "warnings": loaded.warnings}
+        shown = {
+            "settings": [row._asdict() for row in rows], "warnings": loaded.warnings,
+            "trading": trading_mode(loaded.settings),
+        }  # fmt: skip
         typer.echo(json.dumps(shown, indent=2, allow_nan=False))
         return
     from leverpack.cli.table import print_table
@@ -40,6 +43,7 @@ def config(
         ("setting", "value", "from"),
         [(row.name, _plain(row), row.origin) for row in rows],
     )
+    typer.echo(trading_mode(loaded.settings))
 
 
 def _plain(row: Row) -> str:
