@@ -200,6 +200,8 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
         if not distance > 0.0 or not multiplier > 0.0:
             return None
         decided = self.decide_leverage(data, side)
+        if decided > 0.0 and not self.p.auto_set_leverage:
+            decided = getattr(self.broker, "get_leverage", lambda data: 1.0)(data)
         if not decided > 0.0:
             return None
         size, leverage = self._sized(data, side, distance, decided, multiplier)
@@ -303,7 +305,15 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
         if not hasattr(broker, "set_leverage"):
             return 1.0
         if not self.p.auto_set_leverage:
-            return float(broker.get_leverage(data))
+            real = float(broker.get_leverage(data))
+            if real <= leverage:
+                return real
+            self.refuse(
+                data,
+                f"leverage: the broker's {real:g}x is above the {leverage:g}x that the caps "
+                "allow, and auto_set_leverage is off",
+            )
+            return None
         if broker.get_leverage(data) != leverage:
             broker.set_leverage(data, leverage)
             real = broker.get_leverage(data)

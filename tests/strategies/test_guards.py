@@ -220,6 +220,19 @@ def test_auto_set_leverage_off_leaves_the_brokers_own() -> None:
         assert ran.broker.get_leverage(ran.data) == expected
 
 
+def test_a_leverage_that_may_not_be_set_and_is_too_high_sends_no_order() -> None:
+    for own, count in ((20.0, 0), (4.0, 1)):
+        ran = play(
+            flat(100, 6), once(2, 1), auto_set_leverage=False, liquidation_stops=2.0,
+            stop_loss_pct=0.1, broker={"leverage": own},
+        )  # fmt: skip
+        assert len(entries(ran)) == count
+    assert "auto_set_leverage is off" in play(
+        flat(100, 6), once(2, 1), auto_set_leverage=False, liquidation_stops=2.0,
+        stop_loss_pct=0.1, broker={"leverage": 20.0},
+    ).refusals[0]["reason"]  # fmt: skip
+
+
 def test_max_leverage_and_a_model_of_the_users() -> None:
     capped = play(flat(100, 6), once(2, 1), leverage=7.0, max_leverage=4.0)
     assert capped.broker.get_leverage(capped.data) == 4.0
