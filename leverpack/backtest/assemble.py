@@ -118,16 +118,19 @@ def totals(
 
 def assumptions(broker: Any, feeds: list[Any]) -> list[str]:
     """In plain words what was taken for granted: tables, marks, funding, fees, candle inside."""
-    said: list[str] = []
+    profile = broker.profile
+    said = [_venue_said(broker, [broker.market(feed).state.isolated for feed in feeds])]
     for feed in feeds:
         market = broker.market(feed)
-        said.append(_tiers_said(market, int(feed.candles.ts[0])))
+        said.append(_tiers_said(broker, market, int(feed.candles.ts[0])))
         said.append(
             f"{market.key}: liquidation is tested on the mark candles ({feed.mark.note})"
             if feed.mark is not None
             else f"{market.key}: no mark series was given, so liquidation is tested on the trade "
             "candles, whose wicks go further than the mark's"
         )
+        if not profile.funding:
+            continue
         if feed.funding is None:
             said.append(f"{market.key}: no funding series was given, so none was charged")
         else:
@@ -152,11 +155,47 @@ def assumptions(broker: Any, feeds: list[Any]) -> list[str]:
     )
     if broker.p.interest_hourly:
         said.append(f"Interest: {broker.p.interest_hourly:.6%} an hour on what is borrowed")
+    if profile.opening_fee or profile.rollover_fee:
+        said.append(
+            f"Margin fees: {profile.opening_fee:.4%} of what is borrowed at the opening, then "
+            f"{profile.rollover_fee:.4%} every {profile.rollover_hours:g} hours; a short's coins "
+            "at the mark; fees of pairs differ and move with demand"
+        )
     return said
 
 
-def _tiers_said(market: Any, first_ms: int) -> str:
-    table = market.state.tiers
+def _venue_said(broker: Any, isolated: list[bool]) -> str:
+    """The venue, the rule of its liquidation price, and whose fees are charged."""
+    profile = broker.profile
+    rules = [profile.rule_said] if profile.is_spot_margin or any(isolated) else []
+    if not all(isolated):
+        rules.append(
+            "cross positions share one balance by that rule"
+            if profile.is_spot_margin
+            else "cross positions by the general rule, maintenance margin of all at their marks"
+            + (" with the fees of the close" if broker.account.close_fee else "")
+        )
+    own = (broker.p.maker, broker.p.taker) == (profile.maker, profile.taker)
+    fees = f"maker {broker.p.maker:.4%}, taker {broker.p.taker:.4%}"
+    return (
+        f"Venue: {profile.title} ({profile.kind}): {'; '.join(rules)}; "
+        f"fees {fees} ({'of the lowest volume there' if own else 'as set'})"
+    )
+
+
+def _tiers_said(broker: Any, market: Any, first_ms: int) -> str:
+    table, profile = market.state.tiers, broker.profile
+    if profile.is_spot_margin:
+        return (
+            f"{market.key}: {table.max_leverages[0]:g}x at most; liquidation fee "
+            f"{table.liquidation_fee:.2%} of notional"
+        )
+    if market.book is None and profile.own_table(market.key) is not None:
+        return (
+            f"{market.key}: {table.mmrs[0]:.2%} maintenance margin, half the initial margin at "
+            f"{table.max_leverages[0]:g}x, the largest leverage there; liquidation fee "
+            f"{table.liquidation_fee:.3%} of notional"
+        )
     if market.book is None:
         return (
             f"{market.key}: no tier table lists it; assumed are {table.mmrs[0]:.2%} maintenance "
@@ -164,6 +203,8 @@ def _tiers_said(market: Any, first_ms: int) -> str:
         )
     first = datetime.fromtimestamp(first_ms / 1000.0, UTC).date()
     early = "" if market.book.covers(market.key, first) else ", the earliest there is, is used"
+    if broker.p.tiers == "builtin" and profile.name != "binanceusdm":
+        early += ", which is Binance's"
     return (
         f"{market.key}: tier table of {table.valid_from.isoformat()}{early}; liquidation fee "
         f"{table.liquidation_fee:.2%} of notional"

@@ -24,8 +24,8 @@ from leverpack.backtest.matching import Matching
 from leverpack.backtest.resting import LIMIT, STOP_LIMIT, Resting
 from leverpack.errors import SettingError, refuse_unknown
 from leverpack.margin.account import MarginAccount
-from leverpack.margin.interest import borrowed_amount
 from leverpack.margin.position import position_after_fill
+from leverpack.margin.profiles import VenueProfile, venue_profile
 from leverpack.margin.tiers import TierBook, TierTable, builtin_tiers
 from leverpack.result import LiquidationRecord
 from leverpack.risk.sizing import round_down, round_to_tick
@@ -40,44 +40,59 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
 
     Parameters (money in quote currency, rates as fractions):
 
+    ``venue`` a name of ``leverpack.margin.profiles.PROFILES`` or a ``VenueProfile``: it decides
+    the liquidation rule, funding or interest, the leverage cap, and what is None below.
     ``cash`` deposit; ``leverage`` and ``margin_mode`` ("isolated" or "cross") for every feed
     until ``set_leverage``/``set_margin_mode`` says otherwise; ``tiers`` "builtin", a
     ``TierBook``, one ``TierTable`` for all, or None (no maintenance margin, no cap); ``maker``
     and ``taker`` fees on notional; ``slippage`` of the price; ``interest_hourly`` on what is
-    borrowed; ``liquidation_fee`` instead of the table's; ``min_notional``, ``step``, ``tick``
-    of the venue (0: none; exits are never blocked by ``min_notional``); ``intrabar`` "worst",
-    "ohlc" or "olhc"; ``close_fee`` True where the venue's liquidation price contains it.
+    borrowed; ``liquidation_fee`` instead of the venue's or the table's; ``min_notional``,
+    ``step``, ``tick`` of the venue (0: none; exits are never blocked by ``min_notional``);
+    ``intrabar`` "worst", "ohlc" or "olhc"; ``close_fee`` True where the venue's liquidation price
+    contains it. At a spot margin venue only the largest leverages of ``tiers`` count, where a
+    table is given.
 
     A strategy with a method ``notify_fill(order)`` is called inside the candle at the moment of
     a fill, as a live account's user stream would, so that its protective orders rest at once.
     """
 
     params = (
+        ("venue", "binanceusdm"),
         ("leverage", 1.0),
         ("margin_mode", "isolated"),
         ("tiers", "builtin"),
-        ("maker", 0.0002),
-        ("taker", 0.0005),
+        ("maker", None),
+        ("taker", None),
         ("slippage", 0.0),
-        ("interest_hourly", 0.0),
+        ("interest_hourly", None),
         ("liquidation_fee", None),
         ("min_notional", 0.0),
         ("step", 0.0),
         ("tick", 0.0),
         ("intrabar", "worst"),
-        ("close_fee", False),
+        ("close_fee", None),
     )
 
     def __init__(self, **unknown: Any) -> None:
-        super().__init__()
         refuse_unknown(self, unknown)
+        self._take_venue()
+        super().__init__()
         self._check_settings()
         if self.p.slippage:
             self.set_slippage_perc(self.p.slippage, slip_open=True)
         self.comminfo[None] = MarginCommission(maker=self.p.maker, taker=self.p.taker)
 
-    def _check_settings(self) -> None:
+    def _take_venue(self) -> None:
+        """Put the venue's figures where none was given."""
         p = self.p
+        self.profile = p.venue if isinstance(p.venue, VenueProfile) else venue_profile(p.venue)
+        for name in ("maker", "taker", "interest_hourly", "close_fee"):
+            if getattr(p, name) is None:
+                setattr(p, name, getattr(self.profile, name))
+        self._fitted_tables: dict[int, tuple[TierTable, TierTable]] = {}
+
+    def _check_settings(self) -> None:
+        p, profile = self.p, self.profile
         if not p.cash > 0.0:
             raise SettingError(f"cash must be positive, not {p.cash:g}")
         if p.margin_mode not in ("isolated", "cross"):
@@ -86,6 +101,12 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
             raise SettingError(f"intrabar must be worst, ohlc or olhc, not {p.intrabar!r}")
         if not p.leverage > 0.0:
             raise SettingError(f"leverage must be positive, not {p.leverage:g}")
+        if not (profile.pair_may_exceed and isinstance(p.tiers, (TierTable, TierBook))):
+            profile.check_leverage(p.leverage)
+        if p.close_fee and not profile.takes_close_fee:
+            raise SettingError(
+                f"close_fee does not apply to {profile.title}: {profile.rule_said}; leave it out"
+            )
         for name in ("slippage", "interest_hourly", "min_notional", "step", "tick"):
             if getattr(p, name) < 0.0:
                 raise SettingError(f"{name} must not be negative, not {getattr(p, name):g}")
@@ -95,7 +116,9 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
         self.idle = True
         super().init()
         self.account = MarginAccount(
-            self.p.cash, close_fee=self.p.taker if self.p.close_fee else 0.0
+            self.p.cash,
+            close_fee=self.p.taker if self.p.close_fee else 0.0,
+            profile=self.profile,
         )
         self.markets: dict[Any, Market] = {}
         self.liquidations: list[LiquidationRecord] = []
@@ -124,15 +147,20 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
 
     def _new_market(self, data: Any) -> Market:
         key = self._unique_key(data)
-        market = Market(data, key, self._tier_book, self._assumed_table(key))
+        market = Market(data, key, self._tier_book_of(key), self._assumed_table(key), self._fitted)
+        if market.funding is not None and not self.profile.funding:
+            raise SettingError(
+                f"{key} has a funding series, and {self.profile.title} is {self.profile.kind} "
+                "without funding; leave the funding out or choose a perpetual venue"
+            )
         leverage = self._default_leverage(data)
         table = market.state.tiers
         if market.book is not None:
             table = market.book.at(key, market.today()) if len(data) else market.book.at(key)
-        if self.p.liquidation_fee is not None:
-            table = table.with_liquidation_fee(self.p.liquidation_fee)
         isolated = self.p.margin_mode == "isolated"
-        market.state = self.account.add_position(key, table, leverage=leverage, isolated=isolated)
+        market.state = self.account.add_position(
+            key, self._fitted(table), leverage=leverage, isolated=isolated
+        )
         market.position = self.positions[data]
         return market
 
@@ -145,12 +173,35 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
             key = f"{name}#{count}"
         return key
 
+    def _tier_book_of(self, key: str) -> TierBook | None:
+        """The book to look ``key`` up in; the built-in one is Binance's and not every venue's."""
+        if self.p.tiers == "builtin" and self.profile.own_table(key) is not None:
+            return None
+        return self._tier_book
+
     def _assumed_table(self, key: str) -> TierTable:
-        if self.p.tiers is None:
-            return TierTable.flat(key, 0.0, float("inf"), 0.0)
         if isinstance(self.p.tiers, TierTable):
             return self.p.tiers
+        own = self.profile.own_table(key)
+        if own is not None:
+            return own
+        if self.p.tiers is None:
+            return TierTable.flat(key, 0.0, float("inf"), 0.0)
         return TierTable.flat(key, ASSUMED_MMR, ASSUMED_MAX_LEVERAGE, ASSUMED_LIQUIDATION_FEE)
+
+    def _fitted(self, table: TierTable) -> TierTable:
+        """``table`` as the venue reads it, with the clearance fee of the settings or the venue."""
+        known = self._fitted_tables.get(id(table))
+        if known is not None:
+            return known[1]
+        fitted = self.profile.fit(table)
+        fee = self.p.liquidation_fee
+        if fee is None:
+            fee = self.profile.liquidation_fee
+        if fee is not None and fee != fitted.liquidation_fee:
+            fitted = fitted.with_liquidation_fee(fee)
+        self._fitted_tables[id(table)] = table, fitted  # held, so that the id stays its own
+        return fitted
 
     def _default_leverage(self, data: Any) -> float:
         info = self.getcommissioninfo(data)
@@ -236,7 +287,6 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
             return
         if state.size == 0.0:
             market.use_table()
-            self._own_liquidation_fee(market)
         _, _, closed, opened = position_after_fill(state.size, state.entry, size, price)
         refusal = self._opening_objection(order, market, size, opened, price) if opened else None
         if refusal is not None:
@@ -246,11 +296,6 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
         if refusal is not None:
             self._refuse(order, refusal[1], margin=refusal[0])
             self._bracketize(order, cancel=True)
-
-    def _own_liquidation_fee(self, market: Market) -> None:
-        if self.p.liquidation_fee is not None:
-            tiers = market.state.tiers
-            market.state.tiers = tiers.with_liquidation_fee(self.p.liquidation_fee)
 
     def _only_reducing(self, order: Any, held: float, size: float) -> float:
         """The part of ``size`` that reduces the position; none left cancels the order, said why."""
@@ -319,8 +364,8 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
                 market.start_position()
                 if self._fill_moment is not None and not self._fill_moment[1]:
                     market.inside_from = price
-            if self.p.interest_hourly:
-                self._charge_interest(market, opened, 1)
+                self._start_rollover(market)
+            self._charge_opening(market, opened)
         self.notify(order)
         self._ococheck(order)
         self._position_changed(market)
@@ -339,10 +384,3 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
         position.upopened, position.upclosed = opened, closed
         position.adjbase = price
         position.datetime = market.data.datetime.datetime()
-
-    def _charge_interest(self, market: Market, size: float, hours: int) -> None:
-        state = market.state
-        borrowed = borrowed_amount(state.side, abs(size), state.entry, state.leverage)
-        if state.side < 0.0:
-            borrowed *= market.close if market.bar else state.entry
-        self.account.charge_interest(market.key, borrowed * self.p.interest_hourly * hours)

@@ -100,10 +100,12 @@ class BrokerFace:
         Kraken: level 80 %, Binance spot margin: 130 % or 116 %, each as liquidation level over
         call level. Perpetual venues send no call; there it is the usual 0.8.
         """
+        broker: Any = self
         if data is not None:
             return self.profile.call_ratio(self.market(data).state.leverage)
         held = {p.leverage for _, p in self.account.open_positions()}
-        held = held or {p.leverage for p in self.account.positions.values()} or {1.0}
+        held = held or {p.leverage for p in self.account.positions.values()}
+        held = held or {float(broker.p.leverage)}
         return min(self.profile.call_ratio(leverage) for leverage in held)
 
     def worst_margin_ratio(self) -> float | None:

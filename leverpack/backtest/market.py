@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Callable
 from datetime import date
 from math import inf
 from typing import Any
@@ -28,13 +29,18 @@ class Market:
     """Everything the broker keeps for one feed; ``bar`` counts delivered candles from 1."""
 
     __slots__ = (
-        "bar", "book", "candle_nearest", "close", "data", "funding", "funding_at",
+        "bar", "book", "candle_nearest", "close", "data", "fit", "funding", "funding_at",
         "funding_bars", "high", "inside_from", "key", "lines", "liquidation", "low", "mark",
-        "marks", "nearest", "open", "owner", "position", "resting", "state", "tradeid",
+        "marks", "nearest", "open", "owner", "position", "resting", "rollover_at", "state",
+        "tradeid",
     )  # fmt: skip
 
-    def __init__(self, data: Any, key: str, book: TierBook | None, assumed: TierTable) -> None:
+    def __init__(
+        self, data: Any, key: str, book: TierBook | None, assumed: TierTable,
+        fit: Callable[[TierTable], TierTable],
+    ) -> None:  # fmt: skip
         self.data = data
+        self.fit = fit  # a table as the venue reads it
         self.key = key
         self.book = book if book is not None and key in book else None
         self.lines = tuple(getattr(data.lines, name) for name in _PRICES)
@@ -69,6 +75,7 @@ class Market:
             self.funding = funding
             self.funding_bars = [int(b) for b in funding.bar]
         self.funding_at = 0
+        self.rollover_at: int | None = None  # epoch ms of the next rollover fee; None: no such fee
         self.mark = (0.0, 0.0, 0.0, 0.0)
 
     def refresh(self) -> bool:
@@ -115,6 +122,8 @@ class Market:
         mark = self.mark
         if mark[2] <= liquidation if self.state.size > 0.0 else mark[1] >= liquidation:
             return False
+        if self.rollover_at is not None and self.time_ms() >= self.rollover_at:
+            return False
         at = self.funding_at
         return at == len(self.funding_bars) or self.funding_bars[at] >= self.bar
 
@@ -138,7 +147,7 @@ class Market:
     def use_table(self) -> None:
         """Pick the tier table that is valid at the candle's date; for a flat position only."""
         if self.book is not None:
-            self.state.tiers = self.book.at(self.key, self.today())
+            self.state.tiers = self.fit(self.book.at(self.key, self.today()))
 
 
 _PRICES = ("open", "high", "low", "close")

@@ -17,6 +17,14 @@ from leverpack.backtest.resting import (
     first_event,
     walks_down_first,
 )
+from leverpack.margin.interest import (
+    KRAKEN_PERIOD_HOURS,
+    binance_interest,
+    kraken_opening_fee,
+    kraken_rollover,
+    rollover_periods,
+)
+from leverpack.margin.profiles import VenueProfile
 
 _LIVE = (bt.Order.Created, bt.Order.Submitted, bt.Order.Partial, bt.Order.Accepted)
 _MS_PER_HOUR = 3_600_000
@@ -31,6 +39,7 @@ class Matching:
     marks: dict[str, float]
     pending: Any
     p: Any
+    profile: VenueProfile
     idle: bool
 
     def next(self) -> None:
@@ -116,6 +125,8 @@ class Matching:
                 m.funding_at = at
             if hourly:
                 self._interest_since_last_candle(m)
+            if m.rollover_at is not None and m.state.size:
+                self._roll_over(m, m.rollover_at)
 
     def _settle_funding(self, m: Market, at: int) -> None:
         broker: Any = self
@@ -131,7 +142,51 @@ class Matching:
         before = epoch_ms(m.data.datetime[-1]) if m.bar > 1 else now
         hours = now // _MS_PER_HOUR - before // _MS_PER_HOUR
         if hours > 0:
-            broker._charge_interest(m, m.state.size, hours)
+            self._charge_interest(m, m.state.size, hours)
+            broker._position_changed(m)
+
+    def _charge_interest(self, m: Market, size: float, hours: int) -> None:
+        interest = binance_interest(self._borrowed(m, size), self.p.interest_hourly, hours)
+        self.account.charge_interest(m.key, interest)
+
+    def _borrowed(self, m: Market, size: float) -> float:
+        """What ``size`` borrows, quote; a spot margin short's coins at the mark of the moment."""
+        price = m.close if m.bar else m.state.entry
+        if self.profile.is_spot_margin:
+            price = self.marks.get(m.key, price)
+        return m.state.borrowed(size, price)
+
+    def _charge_opening(self, m: Market, opened: float) -> None:
+        """What borrowing costs at once: the first hour's interest, or the opening fee."""
+        if self.p.interest_hourly:
+            self._charge_interest(m, opened, 1)
+        if self.profile.opening_fee:
+            fee = kraken_opening_fee(self._borrowed(m, opened), self.profile.opening_fee)
+            self.account.charge_interest(m.key, fee)
+
+    def _start_rollover(self, m: Market) -> None:
+        if self.profile.rollover_fee:
+            m.rollover_at = m.time_ms() + self._rollover_ms()
+
+    def _rollover_ms(self) -> int:
+        return round(self.profile.rollover_hours * _MS_PER_HOUR)
+
+    def _roll_over(self, m: Market, due: int) -> None:
+        """Charge the rollover fees due (first at ``due``, epoch ms) by this candle's open.
+
+        The opening fee covers the first period, and a fee falls due as each one ends. The clock
+        is that of the position's opening; what is added later joins it.
+        """
+        broker: Any = self
+        step = self._rollover_ms()
+        hours = (m.time_ms() - due + step) / _MS_PER_HOUR
+        periods = rollover_periods(hours, self.profile.rollover_hours, False)
+        if periods:
+            m.rollover_at = due + periods * step
+            borrowed = self._borrowed(m, m.state.size)
+            whole_hours = periods * KRAKEN_PERIOD_HOURS
+            fee = kraken_rollover(borrowed, self.profile.rollover_fee, whole_hours, False)
+            self.account.charge_interest(m.key, fee)
             broker._position_changed(m)
 
     # -- the open --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from leverpack.backtest.cerebro import Cerebro
 from leverpack.backtest.settings import BacktestSettings
 from leverpack.candles.feed import CandleFeed
 from leverpack.errors import SettingError, nearest
-from leverpack.margin.tiers import builtin_tiers, read_tiers
+from leverpack.margin.tiers import read_tiers
 from leverpack.result import BacktestResult
 from strategies import STRATEGIES
 
@@ -51,10 +51,11 @@ def run_backtest(
     strategy = find_strategy(settings.strategy)
     params = parse_params(strategy, settings.params)
     broker = MarginBroker(
+        venue=settings.venue,
         cash=settings.cash,
         leverage=settings.leverage,
         margin_mode=settings.margin_mode,
-        tiers=read_tiers(settings.tiers) if settings.tiers else builtin_tiers(),
+        tiers=read_tiers(settings.tiers) if settings.tiers else "builtin",
         maker=settings.maker,
         taker=settings.taker,
         slippage=settings.slippage,
@@ -76,7 +77,11 @@ def run_backtest(
     if "leverage" in strategy.params._getkeys():  # type: ignore[attr-defined]
         params.setdefault("leverage", settings.leverage)
     cerebro.addstrategy(strategy, **params)
-    cerebro.addanalyzer(MarginAnalyzer, _name="margin")
+    leverage = float(params.get("leverage") or settings.leverage)
+    calls: dict[str, float] = {}
+    if broker.profile.call_levels:
+        calls["call_ratio"] = broker.profile.call_ratio(leverage)
+    cerebro.addanalyzer(MarginAnalyzer, _name="margin", **calls)
     if progress is not None:
         cerebro.addanalyzer(_ProgressAnalyzer, tell=progress, total=len(feed.candles))
     loaded = time.perf_counter()
@@ -91,13 +96,14 @@ def run_backtest(
             "strategy": strategy.__name__,
             "params": dict(ran.params._getkwargs()),
             "cash": settings.cash,
-            "leverage": params.get("leverage", settings.leverage),
+            "leverage": leverage,
+            "venue": broker.profile.name,
             "margin_mode": settings.margin_mode,
             "intrabar": settings.intrabar,
-            "maker": settings.maker,
-            "taker": settings.taker,
+            "maker": broker.p.maker,
+            "taker": broker.p.taker,
             "slippage": settings.slippage,
-            "interest_hourly": settings.interest_hourly,
+            "interest_hourly": broker.p.interest_hourly,
             "load_s": loaded - started,
             "elapsed_s": time.perf_counter() - started,
         },

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from leverpack.errors import SettingError
+from leverpack.margin.profiles import venue_profile
 
 MARGIN_MODES = ("isolated", "cross")
 INTRABAR = ("worst", "ohlc", "olhc")
@@ -18,8 +19,9 @@ ON_FAULT = ("error", "drop", "fill")
 class BacktestSettings:
     """Files, strategy and account of one run; money in quote currency, rates as fractions.
 
-    ``tiers`` None is the built-in table. ``params`` are the strategy's own, as text. ``start``
-    and ``end`` are inclusive, UTC.
+    ``venue`` is a name of ``leverpack.margin.profiles.PROFILES``; ``maker``, ``taker`` and
+    ``interest_hourly`` None are the venue's. ``tiers`` None is the built-in table. ``params`` are
+    the strategy's own, as text. ``start`` and ``end`` are inclusive, UTC.
     """
 
     data: Path
@@ -34,12 +36,13 @@ class BacktestSettings:
     cash: float = 10_000.0
     start: date | datetime | None = None
     end: date | datetime | None = None
-    maker: float = 0.0002
-    taker: float = 0.0005
+    maker: float | None = None
+    taker: float | None = None
     slippage: float = 0.0
-    interest_hourly: float = 0.0
+    interest_hourly: float | None = None
     intrabar: str = "worst"
     on_fault: str = "error"
+    venue: str = "binanceusdm"
 
     def validate(self) -> None:
         """Raise SettingError naming the option that makes no sense and what it should be."""
@@ -50,14 +53,27 @@ class BacktestSettings:
         _one_of("--on-fault", self.on_fault, ON_FAULT)
         for name in ("maker", "taker", "slippage", "interest_hourly"):
             value = getattr(self, name)
+            if value is None:
+                continue
             lowest = -0.01 if name == "maker" else 0.0  # a maker rebate is a negative fee
             if not lowest <= value < 0.1:
                 raise SettingError(
                     f"--{name.replace('_', '-')} is a fraction of notional (0.0005 is 0.05 %), "
                     f"not {value!r}"
                 )
+        self._validate_venue()
         if self.start is not None and self.end is not None and _day(self.start) > _day(self.end):
             raise SettingError(f"--from {self.start} lies after --to {self.end}; swap them")
+
+    def _validate_venue(self) -> None:
+        profile = venue_profile(self.venue)
+        if self.funding is not None and not profile.funding:
+            raise SettingError(
+                f"--funding {self.funding}: {profile.title} is {profile.kind} without funding; "
+                "leave it out or choose a perpetual --venue"
+            )
+        if self.tiers is None or not profile.pair_may_exceed:
+            profile.check_leverage(self.leverage, "--leverage")
 
 
 def _day(when: date | datetime) -> datetime:

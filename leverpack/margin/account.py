@@ -23,7 +23,9 @@ from leverpack.margin.position import (
     position_after_fill,
     realised_pnl,
 )
+from leverpack.margin.profiles import BINANCE_USDM, VenueProfile
 from leverpack.margin.tiers import TierTable
+from leverpack.margin.venues import maintenance_and_fee_at_price, maintenance_at_price
 
 Marks = Mapping[Any, float]
 
@@ -31,17 +33,24 @@ Marks = Mapping[Any, float]
 class MarginAccount:
     """Keeps one wallet and its positions; keys are whatever the caller names a position by.
 
-    ``close_fee`` is the taker fee where the venue counts it into its liquidation price (OKX,
-    Gate, Bitget), 0 elsewhere.
+    ``profile`` is the venue whose rules hold. ``close_fee`` is the taker fee where the venue
+    counts it into its liquidation price (OKX, Gate, Bitget), 0 elsewhere; None: as the profile
+    has it.
     """
 
-    __slots__ = ("_moved", "close_fee", "costs", "deposits", "positions", "wallet")
+    __slots__ = ("_moved", "close_fee", "costs", "deposits", "positions", "profile", "wallet")
 
-    def __init__(self, deposit: float, *, close_fee: float = 0.0) -> None:
+    def __init__(
+        self, deposit: float, *, close_fee: float | None = None,
+        profile: VenueProfile = BINANCE_USDM,
+    ) -> None:  # fmt: skip
         self.deposits = 0.0
         self.wallet = 0.0
         self.costs = Costs()
         self.positions: dict[Hashable, MarginPosition] = {}
+        self.profile = profile
+        if close_fee is None:
+            close_fee = profile.taker if profile.close_fee else 0.0
         self.close_fee = close_fee
         self._moved = 0.0
         self.deposit(deposit)
@@ -51,9 +60,15 @@ class MarginAccount:
     def add_position(
         self, key: Hashable, tiers: TierTable, *, leverage: float, isolated: bool
     ) -> MarginPosition:
-        """Name a position before its first fill; leverage must suit the venue's table."""
+        """Name a position before its first fill; leverage must suit the venue and the table.
+
+        The table is taken as the venue reads it (:meth:`VenueProfile.fit`).
+        """
+        tiers = self.profile.fit(tiers)
         self._check_leverage(tiers, leverage, 0.0)
-        position = MarginPosition(tiers, leverage, isolated)
+        position = MarginPosition(
+            tiers, leverage, isolated, profile=self.profile, close_fee=self.close_fee
+        )
         self.positions[key] = position
         return position
 
@@ -93,13 +108,16 @@ class MarginAccount:
             raise SettingError(f"margin mode of {key} cannot change while its position is open")
         position.isolated = isolated
 
-    @staticmethod
-    def _check_leverage(tiers: TierTable, leverage: float, notional: float) -> None:
+    def _check_leverage(self, tiers: TierTable, leverage: float, notional: float) -> None:
         allowed = tiers.max_leverage(notional)
         if not (math.isfinite(leverage) and leverage > 0.0):
             raise SettingError(f"leverage must be a positive number, not {leverage!r}")
         if leverage > allowed:
+            if not self.profile.pair_may_exceed or allowed == self.profile.max_leverage:
+                self.profile.check_leverage(leverage)
             where = f" at a notional of {notional:,.2f}" if notional else ""
+            if self.profile is not BINANCE_USDM:
+                where += f" at {self.profile.title}"
             raise SettingError(
                 f"leverage {leverage:g} is above the {allowed:g}x that the tiers of "
                 f"{tiers.symbol} allow{where}; lower the leverage"
@@ -144,7 +162,16 @@ class MarginAccount:
         return free
 
     def margin_level(self, marks: Marks) -> float | None:
-        """Equity over used margin (1.0 is 100 %); None when flat."""
+        """Equity over used margin (1.0 is 100 %); None when flat.
+
+        Spot margin venues have a level of their own, of each isolated position and of the cross
+        account; then it is the lowest of them: Kraken's equity over used margin, Binance's assets
+        over debt and interest (inf without a debt).
+        """
+        level = self.profile.liquidation_level
+        if level is not None:
+            ratio = self.margin_ratio(marks)
+            return None if ratio is None else level / ratio if ratio > 0.0 else math.inf
         used = self.used_margin(marks)
         return self.equity(marks) / used if used > 0.0 else None
 
@@ -152,17 +179,17 @@ class MarginAccount:
         """Maintenance margin over margin balance: 1.0 is liquidation; None when flat.
 
         Of one isolated position, of the cross account (``key`` names a cross position), or,
-        without ``key``, the worst of all of them. A balance at or under zero gives inf.
+        without ``key``, the worst of all of them. A balance at or under zero gives inf. Spot
+        margin: the liquidation level over the venue's own level, so that 1.0 is liquidation too.
         """
         if key is not None:
             position = self.positions[key]
             if position.size == 0.0:
                 return None
             if position.isolated:
-                price = marks[key]
-                return _ratio(
-                    position.maintenance(price), position.margin + position.unrealised(price)
-                )
+                price, owed = marks[key], position.owed(marks[key])
+                balance = position.margin + position.unrealised(price)
+                return _ratio(position.maintenance(price) + owed, balance + owed)
             return self.cross_ratio(marks)
         ratios = [
             self.margin_ratio(marks, k) for k, p in self.open_positions() if p.isolated
@@ -183,7 +210,12 @@ class MarginAccount:
         """Margin ratio of the cross account; None without a cross position."""
         if all(p.isolated for _, p in self.open_positions()):
             return None
-        return _ratio(*self.cross_balance(marks))
+        maintenance, balance = self.cross_balance(marks)
+        owed = 0.0
+        if self.profile.level_of_debt:
+            crossed = (p.owed(marks[k]) for k, p in self.open_positions() if not p.isolated)
+            owed = math.fsum(crossed)
+        return _ratio(maintenance + owed, balance + owed)
 
     def liquidation_price(self, key: Hashable, marks: Marks) -> float | None:
         """The mark price at which ``key`` is liquidated while the others stay where they are.
@@ -193,7 +225,7 @@ class MarginAccount:
         position = self.positions[key]
         if position.size == 0.0:
             return None
-        others_mm = others_pnl = 0.0
+        others_mm = others_pnl = others_owed = 0.0
         wallet = position.margin
         if not position.isolated:
             wallet = self.cross_wallet()
@@ -201,19 +233,16 @@ class MarginAccount:
                 if other != key and not held.isolated:
                     others_mm += held.maintenance(marks[other])
                     others_pnl += held.unrealised(marks[other])
+                    others_owed += held.owed(marks[other])
+        rule = self.profile.rule_for(position.isolated, self.close_fee)
+        if rule not in (maintenance_at_price, maintenance_and_fee_at_price):
+            return rule(position.seen_by_venue(wallet, others_mm, others_pnl, others_owed))
+        # The solver behind both, at once: several cross positions are priced at every candle.
         table = position.tiers
         return liquidation_price(
-            position.side,
-            abs(position.size),
-            position.entry,
-            wallet,
-            table.caps,
-            table.mmrs,
-            table.cums,
-            self.close_fee,
-            others_mm,
-            others_pnl,
-        )
+            position.side, abs(position.size), position.entry, wallet,
+            table.caps, table.mmrs, table.cums, self.close_fee, others_mm, others_pnl,
+        )  # fmt: skip
 
     def bankruptcy_price(self, key: Hashable) -> float | None:
         """The price at which an isolated position's margin (cross: the wallet) is exactly gone."""
@@ -251,8 +280,7 @@ class MarginAccount:
                 released += position.margin * share
             else:
                 mark = marks[key]
-                locked = initial_margin_required(position.size, mark, position.leverage)
-                released += share * (locked - position.unrealised(mark))
+                released += share * (position.used_margin(mark) - position.unrealised(mark))
         needed = initial_margin_required(opened, price, position.leverage) + fee
         return needed - released - self.free_margin(marks)
 

@@ -100,9 +100,18 @@ def adjustment_factor(p: VenuePosition) -> float:
     return _linear(p, (factor / p.leverage,), (0.0,), 0.0, caps=(math.inf,))
 
 
+def half_of_initial_rate(max_leverage: float) -> float:
+    """Hyperliquid's maintenance rate: half the initial rate at the pair's largest leverage.
+
+    >>> half_of_initial_rate(50.0)
+    0.01
+    """
+    return 1.0 / (2.0 * max_leverage)
+
+
 def half_of_max_leverage(p: VenuePosition) -> float:
     """Hyperliquid: Binance's form with mmr = 1/(2*max leverage) and no maintenance amount."""
-    rate = 1.0 / (2.0 * _needed(p.max_leverage, "max_leverage"))
+    rate = half_of_initial_rate(_needed(p.max_leverage, "max_leverage"))
     return _linear(p, (rate,), (0.0,), 0.0, caps=(math.inf,))
 
 
@@ -111,15 +120,18 @@ def kraken_level_price(p: VenuePosition) -> float:
 
     A long's used margin stands at entry, ``P = EP + (level*q*EP/L - TB)/q``; a short's is in base
     currency and moves with the price, ``P = (TB + q*EP)/(q*(1 + level/L))``. TB is the trade
-    balance (``wallet``). Source: support.kraken.com 203325763 and 203053156.
+    balance (``wallet``) with the open profit of the other positions, less what ``level`` asks
+    for them (``mm_others``: level * their used margin). Source: support.kraken.com 203325763 and
+    203053156.
     """
     level = KRAKEN_LIQUIDATION_LEVEL if p.level is None else p.level
+    balance = p.wallet + p.upnl_others - p.mm_others
     if p.size <= 0.0:
         return 0.0 if p.side > 0.0 else math.inf
     if p.side > 0.0:
         used = initial_margin(p.size * p.entry, p.leverage)
-        return _not_below_zero(p.entry + (level * used - p.wallet) / p.size)
-    backing = p.wallet + p.size * p.entry
+        return _not_below_zero(p.entry + (level * used - balance) / p.size)
+    backing = balance + p.size * p.entry
     return _not_below_zero(backing / (p.size * (1.0 + level / p.leverage)))
 
 
