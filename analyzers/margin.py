@@ -26,6 +26,7 @@ _FACE = ("margin_ratio", "margin_level", "liquidation_price", "nearest_liquidati
 _EPOCH_NUM = 719163.0
 _MS_PER_DAY = 86_400_000.0
 _NAN = math.nan
+USUAL_CALL_RATIO = 0.8  # where the broker names none
 
 
 class MarginHistory(Sequence[dict[str, Any]]):
@@ -66,7 +67,8 @@ class MarginAnalyzer(bt.Analyzer):
     """Margin readings of every candle, margin calls as episodes, liquidations, costs to date.
 
     Works with any strategy and any broker that has leverpack's broker methods. ``call_ratio``:
-    margin ratio (maintenance / margin balance) from which on the account counts as called.
+    margin ratio (maintenance / margin balance) from which on the account counts as called; None
+    is the venue's, by the leverage that is open.
 
     ``get_analysis()`` has the guide's keys ``margin_history``, ``min_margin_level`` (None when
     never in a position) and ``margin_calls`` (episodes, not candles), and beside them
@@ -75,7 +77,7 @@ class MarginAnalyzer(bt.Analyzer):
     costs (``fees``, ``funding`` as cash, ``interest``, ``liquidation_fees``, ``insurance``).
     """
 
-    params = (("call_ratio", 0.8),)
+    params = (("call_ratio", None),)
 
     def start(self) -> None:
         """Check the broker and start with empty columns."""
@@ -173,7 +175,7 @@ class MarginAnalyzer(bt.Analyzer):
         last = self._calls[-1] if self._calls else None
         under_way = last is not None and last.end is None
         time = round((now - _EPOCH_NUM) * _MS_PER_DAY)
-        if worst is not None and worst >= self.p.call_ratio:
+        if worst is not None and worst >= self._call_ratio():
             if under_way and last is not None:
                 last.bars += 1
                 last.worst_margin_ratio = max(last.worst_margin_ratio, worst)
@@ -181,6 +183,12 @@ class MarginAnalyzer(bt.Analyzer):
                 self._calls.append(MarginCallRecord(time, None, worst, 1))
         elif under_way and last is not None:
             last.end = time
+
+    def _call_ratio(self) -> float:
+        if self.p.call_ratio is not None:
+            return float(self.p.call_ratio)
+        ask = getattr(self._broker, "call_ratio", None)
+        return USUAL_CALL_RATIO if ask is None else float(ask())
 
     # -- what came out ---------------------------------------------------------------------------
 

@@ -352,8 +352,10 @@ def _command_line(overrides: Mapping[str, Any]) -> Layer:
         if name not in _ENV:
             hint = nearest(name, _ENV, "`leverpack config` lists them")
             raise SettingError(f"{COMMAND_LINE}: {name} is not a setting; {hint}")
-    given = [Given(k, k, v, COMMAND_LINE) for k, v in overrides.items() if v is not None]
-    return Layer(given)
+    return Layer([
+        Given(name, f"--{name.replace('_', '-')}", value, COMMAND_LINE)
+        for name, value in overrides.items() if value is not None
+    ])  # fmt: skip
 
 
 def _checked(given: list[Given], secrets: set[str]) -> dict[str, tuple[Any, Given]]:
@@ -377,11 +379,9 @@ def _parsed(given: Given, secrets: set[str]) -> Any:
         return getattr(Settings(**{given.field: given.value}), given.field)
     except ValidationError:
         # Without pydantic's text as the cause: it repeats the value, which may be a secret.
-        expected = _expected(Settings.model_fields[given.field])
+        field = Settings.model_fields[given.field]
         value = shown(given.value, secrets)
-        raise SettingError(
-            f"{given.place}: {given.label} must be {expected}, not {value}"
-        ) from None
+        raise SettingError(f"{given.where} must be {_expected(field)}, not {value}") from None
 
 
 def _expected(field: FieldInfo) -> str:

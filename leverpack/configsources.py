@@ -41,9 +41,12 @@ class Given:
         return f"{self.place} {self.name}" if self.place == ENVIRONMENT else self.place
 
     @property
-    def label(self) -> str:
-        """The name as written, and the setting's own where it is another."""
-        return self.name if self.name == self.field else f"{self.name} ({self.field})"
+    def where(self) -> str:
+        """Place and name as written, and the setting's own name where it is another."""
+        if self.place == COMMAND_LINE:
+            return self.name
+        name = self.name if self.name == self.field else f"{self.name} ({self.field})"
+        return f"{self.place}: {name}"
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from strategies.checks import check_params
 from strategies.guards import Guards
 from strategies.protection import Plan, Protection
 
+_HALVINGS = 30  # of a leverage: to a millionth of 1x
 logger = logging.getLogger("leverpack.strategy")
 logging.getLogger("leverpack").addHandler(logging.NullHandler())  # silent until it is asked for
 
@@ -294,7 +295,29 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
             float(side), size, price, distance, p.liquidation_stops, tiers.caps, tiers.mmrs,
             tiers.cums, fee,
         )  # fmt: skip
-        return float(min(leverage, far, tiers.max_leverage(size * price)))
+        leverage = float(min(leverage, far, tiers.max_leverage(size * price)))
+        return self._by_venue_rule(data, side, size, distance, leverage)
+
+    def _by_venue_rule(
+        self, data: Any, side: int, size: float, distance: float, leverage: float
+    ) -> float:
+        """``leverage`` halved in until the venue's own rule agrees; the caps go by the general one.
+
+        Never under 1x, where nothing is borrowed.
+        """
+        price, ask = data.close[0], self.broker.liquidation_price_if
+        wanted = price - side * self.p.liquidation_stops * distance
+
+        def far_enough(x: float) -> bool:
+            return bool(side * (wanted - ask(data, side * size, price, x)) >= -1e-9 * price)
+
+        if leverage <= 1.0 or size <= 0.0 or far_enough(leverage):
+            return leverage
+        low, high = 1.0, leverage
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if far_enough(middle) else (low, middle)
+        return low
 
     def set_leverage(self, data: Any, leverage: float) -> float | None:
         """Set, read back, compare; None (and no order) when the broker has another leverage.

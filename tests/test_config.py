@@ -125,7 +125,8 @@ def test_no_setting_is_a_secret():
 
 def test_the_defaults_are_those_of_a_backtest():
     backtest = BacktestSettings(data=Path("x.csv"))
-    for name in ("leverage", "margin_mode", "cash", "slippage", "intrabar", "on_fault"):
+    assert backtest.leverage is None  # the strategy's own
+    for name in ("margin_mode", "cash", "slippage", "intrabar", "on_fault"):
         assert getattr(Settings(), name) == getattr(backtest, name)
 
 
@@ -311,7 +312,7 @@ def test_a_value_out_of_range(tmp_path: Path, name: str, wrong: Any):
     with pytest.raises(SettingError) as fault:
         load(tmp_path, environ={alias: str(wrong)})
     assert str(fault.value).startswith(f"environment: {both} must be ")
-    with pytest.raises(SettingError, match=f"^command line: {name} must be "):
+    with pytest.raises(SettingError, match=f"^--{name.replace('_', '-')} must be "):
         load(tmp_path, **{name: wrong})
     with pytest.raises(SettingError) as fault:
         load(tmp_path, dotenv=f"\n\n{alias}={wrong}")

@@ -73,6 +73,13 @@ class BrokerFace:
             market.use_table()
         return market.state.tiers
 
+    def liquidation_price_if(
+        self, data: Any, size: float, entry: float, leverage: float
+    ) -> float:
+        """Where an isolated position of signed ``size`` (base) would be liquidated; quote."""
+        self.tier_table(data)
+        return self.account.liquidation_price_if(self.market(data).key, size, entry, leverage)
+
     # -- readings --------------------------------------------------------------------------------
 
     def _known_marks(self) -> Any:

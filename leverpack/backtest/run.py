@@ -13,6 +13,7 @@ from leverpack.backtest.assemble import assemble
 from leverpack.backtest.broker import MarginBroker
 from leverpack.backtest.cerebro import Cerebro
 from leverpack.backtest.settings import BacktestSettings
+from leverpack.backtest.userfile import load_strategy
 from leverpack.candles.feed import CandleFeed
 from leverpack.errors import SettingError, nearest
 from leverpack.margin.tiers import read_tiers
@@ -49,11 +50,11 @@ def run_backtest(
     settings.validate()
     started = time.perf_counter()
     strategy = find_strategy(settings.strategy)
-    params = parse_params(strategy, settings.params)
+    params = _all_params(strategy, settings)
     broker = MarginBroker(
         venue=settings.venue,
         cash=settings.cash,
-        leverage=settings.leverage,
+        leverage=settings.leverage or params.get("leverage") or _own_leverage(strategy),
         margin_mode=settings.margin_mode,
         tiers=read_tiers(settings.tiers) if settings.tiers else "builtin",
         maker=settings.maker,
@@ -74,14 +75,8 @@ def run_backtest(
     cerebro = Cerebro(stdstats=False)
     cerebro.setbroker(broker)
     cerebro.adddata(feed)
-    if "leverage" in strategy.params._getkeys():  # type: ignore[attr-defined]
-        params.setdefault("leverage", settings.leverage)
     cerebro.addstrategy(strategy, **params)
-    leverage = float(params.get("leverage") or settings.leverage)
-    calls: dict[str, float] = {}
-    if broker.profile.call_levels:
-        calls["call_ratio"] = broker.profile.call_ratio(leverage)
-    cerebro.addanalyzer(MarginAnalyzer, _name="margin", **calls)
+    cerebro.addanalyzer(MarginAnalyzer, _name="margin")
     if progress is not None:
         cerebro.addanalyzer(_ProgressAnalyzer, tell=progress, total=len(feed.candles))
     loaded = time.perf_counter()
@@ -96,7 +91,7 @@ def run_backtest(
             "strategy": strategy.__name__,
             "params": dict(ran.params._getkwargs()),
             "cash": settings.cash,
-            "leverage": leverage,
+            "leverage": float(getattr(ran.p, "leverage", None) or broker.p.leverage),
             "venue": broker.profile.name,
             "margin_mode": settings.margin_mode,
             "intrabar": settings.intrabar,
@@ -110,12 +105,27 @@ def run_backtest(
     )
 
 
+def _all_params(strategy: type, settings: BacktestSettings) -> dict[str, Any]:
+    """What the strategy is called with: settings that it knows, then --leverage, then --param."""
+    known = strategy.params._getkeys()  # type: ignore[attr-defined]
+    params = {k: v for k, v in settings.from_settings.items() if k in known}
+    if settings.leverage is not None and "leverage" in known:
+        params["leverage"] = settings.leverage
+    return params | parse_params(strategy, settings.params)
+
+
+def _own_leverage(strategy: type) -> float:
+    return float(dict(strategy.params._getitems()).get("leverage") or 1.0)  # type: ignore[attr-defined]
+
+
 def find_strategy(name: str) -> type:
-    """The pack's strategy of that short or class name; SettingError with the nearest otherwise."""
+    """The pack's strategy of that short or class name, or the one in a file; SettingError else."""
     by_name = {**STRATEGIES, **{c.__name__: c for c in STRATEGIES.values()}}
     if name in by_name:
         return by_name[name]
-    hint = nearest(name, by_name, f"there are: {', '.join(STRATEGIES)}")
+    if ".py" in name:
+        return load_strategy(name)
+    hint = nearest(name, by_name, f"there are: {', '.join(STRATEGIES)}, or a file.py of your own")
     raise SettingError(f"--strategy: no strategy is called {name!r}; {hint}")
 
 
@@ -134,7 +144,7 @@ def parse_params(strategy: type, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _convert(name: str, text: Any, default: Any) -> Any:
-    if not isinstance(text, str) or isinstance(default, str) or default is None:
+    if not isinstance(text, str) or isinstance(default, str):
         return text
     if isinstance(default, bool):
         if text.lower() in ("true", "yes", "1", "on"):
@@ -142,9 +152,24 @@ def _convert(name: str, text: Any, default: Any) -> Any:
         if text.lower() in ("false", "no", "0", "off"):
             return False
         raise SettingError(f"--param {name}={text}: expected true or false")
+    if isinstance(default, tuple):
+        return _pairs(name, text)
     kind = int if isinstance(default, int) else float
     try:
         return kind(text)
     except ValueError:
+        if default is None:
+            return text
         word = "a whole number" if kind is int else "a number"
         raise SettingError(f"--param {name}={text}: expected {word}") from None
+
+
+def _pairs(name: str, text: str) -> tuple[tuple[float, float], ...]:
+    """``0.06:0.3,0.10:0.7`` as pairs of numbers; empty text is none."""
+    try:
+        parts = [part.split(":") for part in text.split(",") if part.strip()]
+        return tuple((float(one), float(other)) for one, other in parts)
+    except ValueError:
+        raise SettingError(
+            f"--param {name}={text}: write pairs such as 0.06:0.3,0.10:0.7"
+        ) from None

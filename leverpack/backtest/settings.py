@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 from leverpack.errors import SettingError
 from leverpack.margin.profiles import venue_profile
@@ -20,8 +21,10 @@ class BacktestSettings:
     """Files, strategy and account of one run; money in quote currency, rates as fractions.
 
     ``venue`` is a name of ``leverpack.margin.profiles.PROFILES``; ``maker``, ``taker`` and
-    ``interest_hourly`` None are the venue's. ``tiers`` None is the built-in table. ``params`` are
-    the strategy's own, as text. ``start`` and ``end`` are inclusive, UTC.
+    ``interest_hourly`` None are the venue's. ``tiers`` None is the built-in table. ``leverage``
+    None is the strategy's own. ``params`` are the strategy's, as text; ``from_settings`` stand
+    below them, for whichever strategy has a parameter of that name. ``start`` and ``end`` are
+    inclusive, UTC.
     """
 
     data: Path
@@ -31,7 +34,8 @@ class BacktestSettings:
     symbol: str | None = None
     strategy: str = "conservative"
     params: dict[str, str] = field(default_factory=dict)
-    leverage: float = 2.0
+    from_settings: dict[str, Any] = field(default_factory=dict)
+    leverage: float | None = None
     margin_mode: str = "isolated"
     cash: float = 10_000.0
     start: date | datetime | None = None
@@ -47,7 +51,8 @@ class BacktestSettings:
     def validate(self) -> None:
         """Raise SettingError naming the option that makes no sense and what it should be."""
         _positive("--cash", self.cash)
-        _positive("--leverage", self.leverage)
+        if self.leverage is not None:
+            _positive("--leverage", self.leverage)
         _one_of("--margin-mode", self.margin_mode, MARGIN_MODES)
         _one_of("--intrabar", self.intrabar, INTRABAR)
         _one_of("--on-fault", self.on_fault, ON_FAULT)
@@ -72,7 +77,7 @@ class BacktestSettings:
                 f"--funding {self.funding}: {profile.title} is {profile.kind} without funding; "
                 "leave it out or choose a perpetual --venue"
             )
-        if self.tiers is None or not profile.pair_may_exceed:
+        if self.leverage is not None and (self.tiers is None or not profile.pair_may_exceed):
             profile.check_leverage(self.leverage, "--leverage")
 
 

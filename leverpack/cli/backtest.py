@@ -29,39 +29,45 @@ def backtest(
     param: Annotated[
         list[str] | None, typer.Option(help="Strategy parameter name=value; repeatable.")
     ] = None,
-    leverage: Annotated[float, typer.Option(help="Leverage of the account.")] = 2.0,
-    margin_mode: Annotated[str, typer.Option(help="isolated or cross.")] = "isolated",
-    cash: Annotated[float, typer.Option(help="Deposit, quote currency.")] = 10_000.0,
+    leverage: Annotated[
+        float | None, typer.Option(help="Leverage; else the settings' or the strategy's own.")
+    ] = None,
+    margin_mode: Annotated[str | None, typer.Option(help="isolated or cross.")] = None,
+    cash: Annotated[float | None, typer.Option(help="Deposit, quote currency.")] = None,
     start: Annotated[str | None, typer.Option("--from", help="First day or time, UTC.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Last day or time, UTC.")] = None,
-    venue: Annotated[str, typer.Option(
+    venue: Annotated[str | None, typer.Option(
         help="binanceusdm, bybit, okx, kucoinfutures, hyperliquid, kraken or binance (the last "
         "two: spot margin). It decides rule, fees, funding or interest, and the leverage cap."
-    )] = "binanceusdm",
+    )] = None,
     maker: Annotated[
         float | None, typer.Option(help="Maker fee, fraction of notional; else the venue's.")
     ] = None,
     taker: Annotated[
         float | None, typer.Option(help="Taker fee, fraction of notional; else the venue's.")
     ] = None,
-    slippage: Annotated[float, typer.Option(help="Slippage, fraction of price.")] = 0.0,
+    slippage: Annotated[float | None, typer.Option(help="Slippage, fraction of price.")] = None,
     interest_hourly: Annotated[
         float | None, typer.Option(help="Interest on what is borrowed; else the venue's.")
     ] = None,
-    intrabar: Annotated[str, typer.Option(help="worst, ohlc or olhc.")] = "worst",
-    on_fault: Annotated[str, typer.Option(help="Faulty rows: error, drop or fill.")] = "error",
+    intrabar: Annotated[str | None, typer.Option(help="worst, ohlc or olhc.")] = None,
+    on_fault: Annotated[str | None, typer.Option(help="Faulty rows: error, drop or fill.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file, TOML.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Run a strategy over candles with leverage, liquidation, funding and fees."""
     from leverpack.backtest.settings import BacktestSettings
 
+    account = _account(
+        config, leverage=leverage, margin_mode=margin_mode, cash=cash, venue=venue, maker=maker,
+        taker=taker, slippage=slippage, interest_hourly=interest_hourly, intrabar=intrabar,
+        on_fault=on_fault,
+    )  # fmt: skip
     settings = BacktestSettings(
         data=data, mark=mark, funding=funding, tiers=tiers, symbol=symbol, strategy=strategy,
-        params=_pairs(param or []), leverage=leverage, margin_mode=margin_mode, cash=cash,
-        start=_when("--from", start), end=_when("--to", end), maker=maker, taker=taker,
-        slippage=slippage, interest_hourly=interest_hourly, intrabar=intrabar, on_fault=on_fault,
-        venue=venue,
+        params=_pairs(param or []), start=_when("--from", start), end=_when("--to", end),
+        **account,
     )  # fmt: skip
     settings.validate()
     for option, path in (("--data", data), ("--mark", mark), ("--funding", funding)):
@@ -79,6 +85,20 @@ def backtest(
 
         written = write_report(result, report)
     _show(result, written, as_json)
+
+
+def _account(config: Path | None, **given: Any) -> dict[str, Any]:
+    """The settings of all sources, with what the command line gave on top; warnings are said."""
+    from leverpack.config import DEFAULT, STRATEGY_SETTINGS, load_settings, strategy_params
+
+    loaded = load_settings(config=config, **given)
+    for sentence in loaded.warnings:
+        typer.echo(f"leverpack: warning: {' '.join(sentence.split())}", err=True)
+    account = {name: getattr(loaded.settings, name) for name in given}
+    if loaded.origins["leverage"] == DEFAULT:
+        account["leverage"] = None  # nobody asked: each strategy has a leverage of its own
+    account["from_settings"] = strategy_params(loaded, STRATEGY_SETTINGS)
+    return account
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

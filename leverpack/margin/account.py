@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from leverpack.errors import InvariantError, SettingError
@@ -243,6 +244,21 @@ class MarginAccount:
             position.side, abs(position.size), position.entry, wallet,
             table.caps, table.mmrs, table.cums, self.close_fee, others_mm, others_pnl,
         )  # fmt: skip
+
+    def liquidation_price_if(
+        self, key: Hashable, size: float, entry: float, leverage: float
+    ) -> float:
+        """The liquidation price that an isolated position would have if it were opened so.
+
+        ``size`` in signed base units at ``entry`` with nothing but its initial margin.
+        """
+        margin = initial_margin_required(size, entry, leverage)
+        position = replace(
+            self.positions[key], size=size, entry=entry, leverage=leverage, isolated=True,
+            margin=margin,
+        )  # fmt: skip
+        rule = self.profile.rule_for(True, self.close_fee)
+        return rule(position.seen_by_venue(margin, 0.0, 0.0, 0.0))
 
     def bankruptcy_price(self, key: Hashable) -> float | None:
         """The price at which an isolated position's margin (cross: the wallet) is exactly gone."""

@@ -368,7 +368,7 @@ def test_the_command_line_picks_the_venue():
     result = json.loads(done.stdout)
     assert (result["run"]["venue"], result["run"]["maker"]) == ("okx", 0.0002)
     wrong = subprocess.run([*command, "okkx"], capture_output=True, text=True, check=False)
-    assert wrong.returncode == 2 and "did you mean okx?" in wrong.stderr
+    assert wrong.returncode == 2 and "one of binanceusdm, bybit, okx" in wrong.stderr
 
 
 # -- the money -------------------------------------------------------------------------------------
