@@ -10,6 +10,7 @@ compares their source with what this was written against.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import backtrader as bt
@@ -33,6 +34,7 @@ from leverpack.risk.sizing import round_down, round_to_tick
 ASSUMED_MMR = 0.01  # for a symbol that no tier table lists; stated in the result
 ASSUMED_MAX_LEVERAGE = 50.0
 ASSUMED_LIQUIDATION_FEE = 0.0125
+_ROUNDING = 1e-9  # part of an order that is a float's noise, not something left to fill
 
 
 class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
@@ -279,7 +281,10 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
         market = self.market(order.data)
         size = order.executed.remsize
         if self.p.filler is not None:
-            size = self.p.filler(order, price, ago) * (1.0 if order.isbuy() else -1.0)
+            part = self.p.filler(order, price, ago)
+            # Backtrader subtracts part by part: 0.3 filled by thirds would leave 3e-17 alive.
+            if part < abs(size) - _ROUNDING * abs(order.created.size):
+                size = math.copysign(part, size)
         state = market.state
         if order.info.get("reduce_only"):
             size = self._only_reducing(order, state.size, size)

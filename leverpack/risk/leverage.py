@@ -110,7 +110,8 @@ def drawdown_control_leverage(base: float, drawdown: float, max_drawdown: float)
         return 0.0
     if drawdown <= 0.0:
         return base
-    return base * (max_drawdown - drawdown) / (max_drawdown * (1.0 - drawdown))
+    # Rounding may carry a drawdown next to 0 an ulp over the base.
+    return min(base, base * (max_drawdown - drawdown) / (max_drawdown * (1.0 - drawdown)))
 
 
 def smaller_leverage(one: float, other: float) -> float:

@@ -186,3 +186,19 @@ def test_two_runs_on_one_broker_start_afresh():
     broker.account.deposit(5.0)
     broker.init()
     assert broker.account.wallet == 1000.0
+
+
+def test_an_order_filled_in_parts_leaves_no_rounding_behind():
+    orders: list[Any] = []
+    script = {1: lambda s: orders.append(s.buy(size=0.3))}
+    desk = run([QUIET] * 8, script, filler=bt.fillers.FixedSize(size=0.1))
+    assert [f.bar for f in desk.fills] == [2, 3, 4]  # 0.3 - 0.1 - 0.1 - 0.1 is 3e-17
+    assert orders[0].status == bt.Order.Completed
+    assert orders[0].executed.remsize == 0.0
+    assert desk.fills[-1].size == pytest.approx(0.3, abs=1e-15)
+
+
+def test_a_filler_that_offers_more_than_is_left_fills_what_is_left():
+    script = {1: buy(1.0), 2: sell(5.0)}
+    desk = run([QUIET] * 4, script, filler=lambda order, price, ago: 100.0)
+    assert [f.size for f in desk.fills] == [1.0, 5.0]

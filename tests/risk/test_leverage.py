@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leverpack.margin.liquidation import liquidation_price
@@ -64,6 +64,7 @@ def test_full_kelly_maximises_the_growth_of_two_equal_outcomes() -> None:
 
 
 @given(st.floats(0.0, 0.5), st.floats(0.01, 0.9))
+@example(2.95396889916732e-214, 0.49856305120978883)  # rounded, this is an ulp over the base
 def test_drawdown_control_reaches_zero_at_its_bound(drawdown: float, bound: float) -> None:
     leverage = drawdown_control_leverage(3.0, drawdown, bound)
     assert 0.0 <= leverage <= 3.0
