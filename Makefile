@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test check bench slow lock clean
+.PHONY: help setup backtest test check bench fuzz slow browser lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ -/'
@@ -33,7 +33,7 @@ backtest: setup  ## a leveraged backtest on the shipped candles, with its report
 		--param stop_loss_pct=0.09 --param take_profit_pct=0.12 --report reports/sample
 
 test: setup  ## the whole suite, with coverage
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term
 
 check: setup  ## ruff, mypy --strict, import direction
 	$(BIN)/ruff check .
@@ -43,6 +43,20 @@ check: setup  ## ruff, mypy --strict, import direction
 bench: setup  ## side by side with stock Backtrader, in one run
 	$(BIN)/python -m benchmarks.bench_run
 	$(BIN)/python -m benchmarks.bench_leverage
+	$(BIN)/python -m benchmarks.bench_report
+	$(BIN)/python -m benchmarks.bench_paper
+	$(BIN)/python -m benchmarks.bench_candles
+	$(BIN)/python -m benchmarks.bench_sweep
+
+fuzz: setup  ## a hundred thousand hurt candle files (CASES=, SEED=); wrong readings go to reports/fuzz
+	$(BIN)/python -m tests.fuzz.run --cases $(or $(CASES),100000) --seed $(or $(SEED),0)
+
+browser:  ## Chromium for the tests of the report page, where it is missing and apt may install it
+	@for name in chromium chromium-browser google-chrome; do \
+		command -v $$name >/dev/null && { echo "$$name is there"; exit 0; }; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && apt-get install -y -q --no-install-recommends chromium; \
+	else echo "no Chromium: the page's browser tests will be skipped; install chromium"; fi
 
 slow: setup  ## what takes too long for `make test`
 	$(BIN)/python -m pytest -m slow

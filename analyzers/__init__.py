@@ -1,7 +1,8 @@
-"""Backtrader analyzers of the pack."""
+"""Backtrader analyzers and observers of the pack."""
 
 from __future__ import annotations
 
 from analyzers.margin import MarginAnalyzer
+from analyzers.performance import PerformanceAnalyzer
 
-__all__ = ["MarginAnalyzer"]
+__all__ = ["MarginAnalyzer", "PerformanceAnalyzer"]

@@ -4,63 +4,35 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any
 
 import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.readings import MarginHistory, Rows, epoch_ms, epoch_times
 from leverpack.errors import SettingError
-from leverpack.result import MarginCallRecord
+from leverpack.margin.account import MarginAccount
+from leverpack.margin.shock import move_to
+from leverpack.result import Floats, MarginCallRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Snapshot = tuple[int, MarginAccount, dict[str, float]]
 
 ACCOUNT_COLUMNS = (
     "equity", "margin_ratio", "worst_margin_ratio", "margin_level", "effective_leverage",
-    "free_margin", "used_margin", "unrealised", "funding", "fees", "interest",
+    "free_margin", "used_margin", "unrealised", "funding", "fees", "interest", "call_ratio",
+    "liquidating_move",
 )  # fmt: skip
 FEED_COLUMNS = (
-    "current_price", "mark", "position", "liquidation_price", "liquidation_distance",
+    "current_price", "mark", "position", "liquidation_price", "liquidation_distance", "leverage",
 )  # fmt: skip
 _FACE = ("margin_ratio", "margin_level", "liquidation_price", "nearest_liquidation", "costs")
-_EPOCH_NUM = 719163.0
-_MS_PER_DAY = 86_400_000.0
 _NAN = math.nan
 USUAL_CALL_RATIO = 0.8  # where the broker names none
-
-
-class MarginHistory(Sequence[dict[str, Any]]):
-    """The guide's list of dicts, made on access from arrays of eight bytes a value.
-
-    Each item has ``datetime`` (UTC), every account column, and of the first feed its own;
-    what does not exist at that candle (a ratio while flat) is None.
-    """
-
-    def __init__(self, when: array[float], columns: dict[str, array[float]]) -> None:
-        self._when = when
-        self._columns = columns
-
-    def __len__(self) -> int:
-        return len(self._when)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self._row(i) for i in range(len(self)))
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self._row(i) for i in range(*index.indices(len(self)))]
-        return self._row(range(len(self))[index])
-
-    def _row(self, index: int) -> dict[str, Any]:
-        row: dict[str, Any] = {"datetime": bt.num2date(self._when[index])}
-        for name, column in self._columns.items():
-            value = column[index]
-            row[name] = None if math.isnan(value) else value
-        return row
 
 
 class MarginAnalyzer(bt.Analyzer):
@@ -89,37 +61,44 @@ class MarginAnalyzer(bt.Analyzer):
                 f"{type(self._broker).__name__} has no {missing[0]}(); use leverpack.MarginBroker"
             )
         self._when = array("d")
-        self._account = {name: array("d") for name in ACCOUNT_COLUMNS}
-        self._feeds = [
-            {name: array("d") for name in FEED_COLUMNS} for _ in self.strategy.datas
-        ]
+        self._account = Rows(ACCOUNT_COLUMNS)
+        self._feeds = [Rows(FEED_COLUMNS) for _ in self.strategy.datas]
         self._calls: list[MarginCallRecord] = []
         self._nearest: float | None = None
         self._nearest_when: float | None = None
         self._liquidated = 0
-        self._flat_rows = 0
+        fixed, ask = self.p.call_ratio, getattr(self._broker, "call_ratio", None)
+        if fixed is not None or ask is None:
+            ratio = USUAL_CALL_RATIO if fixed is None else float(fixed)
+            ask = lambda: ratio  # noqa: E731
+        self._call_ratio = ask
+        self._only = (0.0, _NAN, _NAN)  # size, liquidation price and mark of the last held feed
+        self._call_level: float | None = None  # of this candle; None while flat
+        self._most_leverage = 0.0
+        self._most_exposed: Snapshot | None = None
+        self._ask_move = getattr(self._broker, "liquidating_move", None)
+        self._snapshot = getattr(self._broker, "snapshot", None)
 
     def next(self) -> None:
         """Take the readings of this candle."""
         broker, strategy = self._broker, self.strategy
         now = strategy.lines.datetime[0]
         self._when.append(now)
-        held = False
-        for data, columns in zip(strategy.datas, self._feeds, strict=True):
-            held = self._read_feed(data, columns, now) or held
-        worst = self._read_account(held)
+        held = 0
+        for data, rows in zip(strategy.datas, self._feeds, strict=True):
+            held += self._read_feed(data, rows, now)
+        worst = self._read_account(held, now)
         liquidations = len(getattr(broker, "liquidations", ()))
         if liquidations > self._liquidated:
             self._liquidated = liquidations
-            self._account["worst_margin_ratio"][-1] = worst = max(worst or 0.0, 1.0)
+            worst = max(worst or 0.0, 1.0)
+            self._account.mend_last("worst_margin_ratio", worst)
             self._nearest, self._nearest_when = 0.0, now
         self._watch_calls(worst, now)
 
-    def _read_feed(self, data: Any, columns: dict[str, array[float]], now: float) -> bool:
+    def _read_feed(self, data: Any, rows: Rows, now: float) -> bool:
         if not len(data):
-            for column in columns.values():
-                column.append(_NAN)
-            columns["position"][-1] = 0.0
+            rows.put(rows.pack(_NAN, _NAN, 0.0, _NAN, _NAN, _NAN))
             return False
         broker = self._broker
         size = broker.getposition(data).size
@@ -127,55 +106,59 @@ class MarginAnalyzer(bt.Analyzer):
         if nearest is not None and (self._nearest is None or nearest < self._nearest):
             self._nearest, self._nearest_when = nearest, now
         close = data.close[0]
-        columns["current_price"].append(close)
-        columns["position"].append(size)
         if not size:
-            columns["mark"].append(close)
-            columns["liquidation_price"].append(_NAN)
-            columns["liquidation_distance"].append(_NAN)
+            rows.put(rows.pack(close, close, size, _NAN, _NAN, _NAN))
             return False
         mark = broker.mark_price(data)
-        price = broker.liquidation_price(data)
-        columns["mark"].append(mark)
-        columns["liquidation_price"].append(_NAN if price is None else price)
-        columns["liquidation_distance"].append(
-            _NAN if price is None else abs(mark - price) / mark
-        )
+        price = _nan(broker.liquidation_price(data))
+        distance = abs(mark - price) / mark
+        rows.put(rows.pack(close, mark, size, price, distance, broker.get_leverage(data)))
+        self._only = (size, price, mark)
         return True
 
-    def _read_account(self, held: bool) -> float | None:
-        broker, columns = self._broker, self._account
+    def _read_account(self, held: int, now: float) -> float | None:
+        broker, rows = self._broker, self._account
         equity = broker.getvalue()
         costs = broker.costs()
-        columns["equity"].append(equity)
-        columns["funding"].append(costs.funding)
-        columns["fees"].append(costs.fees)
-        columns["interest"].append(costs.interest)
+        funding, fees, interest = costs.funding, costs.fees, costs.interest
         if not held:
-            for name in ("margin_ratio", "worst_margin_ratio", "margin_level"):
-                columns[name].append(_NAN)
-            for name in ("effective_leverage", "used_margin", "unrealised"):
-                columns[name].append(0.0)
-            columns["free_margin"].append(equity)
+            self._call_level = None
+            rows.put(rows.pack(
+                equity, _NAN, _NAN, _NAN, 0.0, equity, 0.0, 0.0, funding, fees, interest,
+                _NAN, _NAN,
+            ))  # fmt: skip
             return None
-        ratio, worst, level = (
-            broker.margin_ratio(), broker.worst_margin_ratio(), broker.margin_level()
-        )  # fmt: skip
-        columns["margin_ratio"].append(_NAN if ratio is None else ratio)
-        columns["worst_margin_ratio"].append(_NAN if worst is None else worst)
-        columns["margin_level"].append(_NAN if level is None else level)
-        columns["effective_leverage"].append(broker.effective_leverage())
-        columns["free_margin"].append(broker.free_margin())
-        columns["used_margin"].append(broker.used_margin())
-        columns["unrealised"].append(broker.unrealised())
-        result: float | None = worst
-        return result
+        worst: float | None = broker.worst_margin_ratio()
+        leverage = broker.effective_leverage()
+        if leverage > self._most_leverage:
+            self._remember(leverage, now)
+        self._call_level = level = self._call_ratio()
+        # Of one position alone the move follows from its liquidation price, which is known.
+        move = move_to(*self._only) if held == 1 else self._move_of_all()
+        rows.put(rows.pack(
+            equity, _nan(broker.margin_ratio()), _nan(worst), _nan(broker.margin_level()),
+            leverage, broker.free_margin(), broker.used_margin(), broker.unrealised(),
+            funding, fees, interest, level, move,
+        ))  # fmt: skip
+        return worst
+
+    def _remember(self, leverage: float, now: float) -> None:
+        """Keep the moment of the highest leverage in effect so far, for the stress test."""
+        if leverage < math.inf:
+            self._most_leverage = leverage
+            if self._snapshot is not None:
+                self._most_exposed = (epoch_ms(now), *self._snapshot())
+
+    def _move_of_all(self) -> float:
+        return _nan(None if self._ask_move is None else self._ask_move())
 
     def _watch_calls(self, worst: float | None, now: float) -> None:
         last = self._calls[-1] if self._calls else None
         under_way = last is not None and last.end is None
-        time = round((now - _EPOCH_NUM) * _MS_PER_DAY)
-        if worst is not None and worst >= self._call_ratio():
+        time = epoch_ms(now)
+        # A position that was liquidated leaves the account flat, and is a call all the same.
+        level = self._call_ratio() if self._call_level is None and worst else self._call_level
+        if worst is not None and level is not None and worst >= level:
             if under_way and last is not None:
                 last.bars += 1
                 last.worst_margin_ratio = max(last.worst_margin_ratio, worst)
@@ -184,12 +167,6 @@ class MarginAnalyzer(bt.Analyzer):
         elif under_way and last is not None:
             last.end = time
 
-    def _call_ratio(self) -> float:
-        if self.p.call_ratio is not None:
-            return float(self.p.call_ratio)
-        ask = getattr(self._broker, "call_ratio", None)
-        return USUAL_CALL_RATIO if ask is None else float(ask())
-
     # -- what came out ---------------------------------------------------------------------------
 
     @property
@@ -197,42 +174,90 @@ class MarginAnalyzer(bt.Analyzer):
         """The margin calls as episodes."""
         return self._calls
 
+    @property
+    def most_exposed(self) -> Snapshot | None:
+        """Time (epoch ms UTC), account and marks at the close with the highest leverage in effect.
+
+        None when nothing was ever held, or when the broker gives no copy of its account.
+        """
+        return self._most_exposed
+
     def times(self) -> NDArray[np.int64]:
         """Candle times, epoch ms UTC, one a candle."""
-        nums = np.array(self._when)
-        return np.round((nums - _EPOCH_NUM) * _MS_PER_DAY).astype(np.int64)
+        return epoch_times(self._when)
 
     def series(self) -> dict[str, NDArray[np.float64]]:
-        """The account columns as arrays, one value a candle, NaN where there is none."""
-        return {k: np.array(v) for k, v in self._account.items()}
+        """The account columns as arrays, one value a candle, NaN where there is none.
+
+        Beside them ``decided_leverage``: notional of all positions over the initial margin that
+        their leverage asks for it, x; NaN while flat.
+        """
+        columns = self._account.columns()
+        feeds = [self.feed_series(i) for i in range(len(self._feeds))]
+        columns["decided_leverage"] = _decided(feeds, len(self._when))
+        return columns
 
     def feed_series(self, index: int) -> dict[str, NDArray[np.float64]]:
         """The columns of one feed as arrays, one value a candle of the strategy."""
-        return {k: np.array(v) for k, v in self._feeds[index].items()}
+        return self._feeds[index].columns()
+
+    def to_frame(self, feed: int = 0) -> pd.DataFrame:
+        """The columns of ``margin_history`` as a DataFrame, one row a candle, times in UTC.
+
+        The account's columns, then those of feed number ``feed``; NaN where there is none.
+        """
+        import pandas as pd
+
+        index = pd.DatetimeIndex(pd.to_datetime(self.times(), unit="ms", utc=True), name="datetime")
+        return pd.DataFrame({**self.series(), **self.feed_series(feed)}, index=index)
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Backtrader's ``print`` without the history, which has a row for every candle."""
+        shown = {k: v for k, v in self.get_analysis().items() if k != "margin_history"}
+        writer = bt.WriterFile(*args, **kwargs)
+        writer.start()
+        writer.writedict({type(self).__name__: shown})
+        writer.stop()
 
     def get_analysis(self) -> dict[str, Any]:
         """The summary described at the class; valid for a run without a single candle too."""
-        first_feed = self._feeds[0] if self._feeds else {}
+        account = self._account.columns()
+        first_feed = self._feeds[0].columns() if self._feeds else {}
         costs = asdict(self._broker.costs())
         when = self._nearest_when
         return {
-            "margin_history": MarginHistory(self._when, {**self._account, **first_feed}),
-            "min_margin_level": _extreme(self._account["margin_level"], np.nanmin),
+            "margin_history": MarginHistory(self._when, {**account, **first_feed}),
+            "min_margin_level": _extreme(account["margin_level"], np.nanmin),
             "margin_calls": len(self._calls),
             "margin_call_episodes": list(self._calls),
             "worst_margin_ratio": max((c.worst_margin_ratio for c in self._calls), default=None)
-            or _extreme(self._account["worst_margin_ratio"], np.nanmax),
+            or _extreme(account["worst_margin_ratio"], np.nanmax),
             "nearest_liquidation": self._nearest,
             "nearest_liquidation_time": None if when is None else bt.num2date(when),
-            "max_effective_leverage": _extreme(self._account["effective_leverage"], np.nanmax)
+            "max_effective_leverage": _extreme(account["effective_leverage"], np.nanmax)
             or 0.0,
             "liquidations": list(getattr(self._broker, "liquidations", ())),
             **{k: v for k, v in costs.items() if k != "realised"},
         }
 
 
-def _extreme(column: array[float], pick: Any) -> float | None:
-    values = np.array(column)
+def _decided(feeds: list[dict[str, Floats]], count: int) -> Floats:
+    notional, margin = np.zeros(count), np.zeros(count)
+    for feed in feeds:
+        held = feed["position"] != 0.0
+        value = np.abs(np.where(held, feed["position"] * feed["mark"], 0.0))
+        notional += value
+        margin += np.where(held, value / feed["leverage"], 0.0)
+    with np.errstate(invalid="ignore"):
+        decided: Floats = np.where(margin > 0.0, notional / margin, np.nan)
+    return decided
+
+
+def _nan(value: float | None) -> float:
+    return _NAN if value is None else value
+
+
+def _extreme(values: Floats, pick: Any) -> float | None:
     if not len(values) or np.isnan(values).all():
         return None
     return float(pick(values))

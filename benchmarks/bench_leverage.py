@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from analyzers import MarginAnalyzer
 from benchmarks.common import machine
 from leverpack import CandleFeed, Cerebro, MarginBroker
+from leverpack.files import put_text
 from strategies import AdaptiveLeverageStrategy
 from tests.strategies.realdata import RealSet, real_sets
 
@@ -108,9 +108,7 @@ def main() -> None:
     print(text)
     target = Path("reports") / "adaptive_vs_fixed.md"
     target.parent.mkdir(exist_ok=True)
-    beside = target.with_suffix(f".{os.getpid()}.part")
-    beside.write_text(text + "\n")
-    os.replace(beside, target)
+    put_text(target, text + "\n")
 
 
 if __name__ == "__main__":

@@ -184,6 +184,9 @@ class Settings(BaseSettings):
     on_fault: Annotated[Literal["error", "drop", "fill"], BeforeValidator(_choice)] = _setting(
         "error", "choice", "LEVERPACK_ON_FAULT", "What happens to a faulty row of a candle file."
     )
+    fill: Annotated[Literal["none", "previous", "error"], BeforeValidator(_choice)] = _setting(
+        "none", "choice", "LEVERPACK_FILL", "What happens to candles that are missing."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -19,7 +19,7 @@ from leverpack.errors import DataError, nearest
 
 PREFIXES = ("QT_", "LEVERPACK_", "MAX_")
 # Known names with such a prefix that are read elsewhere: the file of settings, the test data.
-NO_SETTINGS = frozenset({"LEVERPACK_CONFIG", "LEVERPACK_SHARED"})
+NO_SETTINGS = frozenset({"LEVERPACK_CONFIG", "LEVERPACK_SHARED", "LEVERPACK_CACHE"})
 ENVIRONMENT, COMMAND_LINE = "environment", "command line"
 
 _SECRET = re.compile("KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|TOKEN|CREDENTIAL|PRIVATE|MNEMONIC")

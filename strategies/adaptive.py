@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from leverpack import indicators as ind
 from leverpack.errors import SettingError, nearest
-from leverpack.risk.leverage import (
-    drawdown_control_leverage,
-    guide_leverage,
-    kelly_leverage,
-    smaller_leverage,
-    volatility_target_leverage,
-)
+from leverpack.indicators.columns import Column, column
+from leverpack.risk.leverage import MODELS, model_leverage, smaller_leverage
 from strategies.base import LeverageStrategy
 
-DAYS_A_YEAR = 365.0  # crypto trades on all of them
-MODELS = ("guide", "volatility", "kelly", "drawdown")
+KELLY_COLUMNS = {
+    "mean": column("SMA", "change", period="kelly_period"),
+    "square": column("SMA", "squared change", period="kelly_period"),
+}
 
 
 def adaptive_entry(close: float, average: float, adx: float, adx_min: float) -> int:
@@ -65,51 +62,51 @@ class AdaptiveLeverageStrategy(LeverageStrategy):
         ("reward", 2.0),
     )
 
-    def __init__(self) -> None:
-        super().__init__()
-        p = self.p
-        self._asked = [name.strip() for name in str(p.models).split(",") if name.strip()]
-        for name in self._asked:
+    columns = {
+        "average": column("SMA", period="average_period"),
+        "adx": column("ADX", "candles", period="adx_period"),
+        "atr": column("ATR", "candles", period="atr_period"),
+        "volatility": column("DailyVolatility", "candles", period="volatility_period"),
+    }
+    rule = adaptive_entry
+
+    @staticmethod
+    def model_names(p: Any) -> list[str]:
+        """What ``models`` names; SettingError for one that there is not, and for none."""
+        asked = [name.strip() for name in str(p.models).split(",") if name.strip()]
+        for name in asked:
             if name not in MODELS:
                 hint = nearest(name, MODELS, f"there are {', '.join(MODELS)}")
                 raise SettingError(f"models: no leverage model is called {name!r}; {hint}")
-        if not self._asked:
+        if not asked:
             raise SettingError(f"models names no leverage model; there are {', '.join(MODELS)}")
+        return asked
+
+    @classmethod
+    def settle(cls, p: Any) -> None:
+        """As the base's, and the names of the models."""
+        super().settle(p)
+        cls.model_names(p)
         if p.base_leverage is not None and not p.base_leverage > 0:
             raise SettingError(f"base_leverage must be positive, not {p.base_leverage!r}")
         if not 0 < p.drawdown_limit < 1:
             raise SettingError(f"drawdown_limit is a fraction below 1, not {p.drawdown_limit!r}")
-        self._watched = {id(data): self._watch_feed(data) for data in self.datas}
 
-    def _watch_feed(self, data: Any) -> dict[str, Any]:
-        p = self.p
-        lines = {
-            "average": ind.SMA(data.close, period=p.average_period).lines[0],
-            "adx": ind.ADX(data, period=p.adx_period).lines[0],
-            "atr": ind.ATR(data, period=p.atr_period).lines[0],
-            "volatility": ind.DailyVolatility(data, period=p.volatility_period).lines[0],
-        }
-        if "kelly" in self._asked:
-            change = data.close / data.close(-1) - 1.0
-            lines["mean"] = ind.SMA(change, period=p.kelly_period).lines[0]
-            lines["square"] = ind.SMA(change * change, period=p.kelly_period).lines[0]
-        return lines
+    @classmethod
+    def columns_for(cls, p: Any) -> Mapping[str, Column]:
+        """Kelly's mean and mean square only where it is asked."""
+        return {**cls.columns, **KELLY_COLUMNS} if "kelly" in cls.model_names(p) else cls.columns
 
     @property
     def volatility(self) -> float | None:
         """The highest daily volatility of the feeds, a fraction; None while it warms up."""
-        seen = [x["volatility"][0] for x in self._watched.values() if len(x["volatility"])]
-        known = [v for v in seen if not math.isnan(v)]
+        lines = [of_feed["volatility"] for of_feed in self._columns.values()]
+        known = [line[0] for line in lines if len(line) and not math.isnan(line[0])]
         return max(known, default=None)
-
-    def signal(self, data: Any) -> int:
-        """Trend by the average, where it is strong enough."""
-        at = self._watched[id(data)]
-        return adaptive_entry(data.close[0], at["average"][0], at["adx"][0], self.p.adx_min)
 
     def stop_distance(self, data: Any, side: int) -> float:
         """``atr_stop`` times the ATR, quote; NaN while it warms up."""
-        return float(self._watched[id(data)]["atr"][0] * self.p.atr_stop)
+        return float(self.at(data, "atr") * self.p.atr_stop)
 
     def target_distance(self, data: Any, side: int) -> float:
         """``reward`` stop distances, quote."""
@@ -120,23 +117,17 @@ class AdaptiveLeverageStrategy(LeverageStrategy):
         if self._models[id(data)] is not None:
             return super().decide_leverage(data, side)
         leverage = float(self.p.max_leverage)
-        for name in self._asked:
+        for name in self.model_names(self.p):
             leverage = smaller_leverage(leverage, self.model_leverage(name, data, side))
         return leverage
 
     def model_leverage(self, name: str, data: Any, side: int) -> float:
         """What one of the models says for an entry now; 0.0: nothing."""
-        p, at = self.p, self._watched[id(data)]
+        p, known = self.p, self._columns[id(data)]
         base = p.leverage if p.base_leverage is None else p.base_leverage
-        volatility = at["volatility"][0]
-        if name == "guide":
-            year = math.sqrt(DAYS_A_YEAR)
-            return guide_leverage(
-                base, volatility * year, p.volatility_threshold * year, at["adx"][0], self.drawdown
-            )
-        if name == "volatility":
-            return volatility_target_leverage(p.volatility_target, volatility)
-        if name == "drawdown":
-            return drawdown_control_leverage(base, self.drawdown, p.drawdown_limit)
-        mean = at["mean"][0]
-        return kelly_leverage(side * mean, at["square"][0] - mean * mean, p.kelly_fraction)
+        mean, square = (known[n][0] if n in known else math.nan for n in KELLY_COLUMNS)
+        return model_leverage(
+            MODELS.index(name), base, float(side), self.drawdown, p.drawdown_limit,
+            known["volatility"][0], p.volatility_threshold, p.volatility_target, known["adx"][0],
+            mean, square, p.kelly_fraction,
+        )  # fmt: skip

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import backtrader as bt
 
 from leverpack.errors import SettingError, refuse_unknown
+from leverpack.indicators.columns import PRICES, Column, bound_columns
 from leverpack.risk.leverage import (
     liquidation_distance_cap,
     portfolio_leverage_cap,
     smaller_leverage,
 )
 from leverpack.risk.sizing import (
+    SIZINGS,
     affordable_size,
     confidence_multiplier,
-    equity_size,
-    guide_size,
-    risk_size,
-    stake_size,
     tradable_size,
+    wanted_size,
 )
+from leverpack.risk.watch import is_far_enough
 from strategies.checks import check_params
 from strategies.guards import Guards
 from strategies.protection import Plan, Protection
@@ -31,6 +32,23 @@ from strategies.protection import Plan, Protection
 _HALVINGS = 30  # of a leverage: to a millionth of 1x
 logger = logging.getLogger("leverpack.strategy")
 logging.getLogger("leverpack").addHandler(logging.NullHandler())  # silent until it is asked for
+
+
+def rule_arguments(
+    rule: Callable[..., Any], columns: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """The names of a rule's arguments: columns and prices first, then parameters.
+
+    Raises SettingError where a parameter stands before a column.
+    """
+    names = list(inspect.signature(rule).parameters)
+    lines = [n for n in names if n in columns or n in PRICES]
+    if names[: len(lines)] != lines:
+        raise SettingError(
+            f"{rule.__name__}: the arguments that are columns or prices ({', '.join(lines)}) come "
+            "before those that are parameters"
+        )
+    return lines, names[len(lines) :]
 
 
 class _StrictParams(type(bt.Strategy)):  # type: ignore[misc]
@@ -44,8 +62,12 @@ class _StrictParams(type(bt.Strategy)):  # type: ignore[misc]
 class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams):
     """Base of the pack: answer :meth:`signal` for a feed; the rest is done here.
 
-    Rule. ``entry_rule``, ``confidence`` and ``leverage_model`` take a plain function or a class
-    of yours: a function is called as ``entry_rule(data)`` -> +1, -1 or 0, ``confidence(data,
+    Rule. Declare ``columns`` (name -> ``column(...)``) and ``rule``, a function of plain numbers
+    whose arguments are named after them, after open, high, low, close or volume, and, last, after
+    parameters; it answers +1, -1 or 0, runs here candle by candle, and compiles for sweeps. Or
+    write :meth:`signal`. ``confidence_rule`` is such a function too, and answers 0..1.
+    ``entry_rule``, ``confidence`` and ``leverage_model`` take a plain function or a class of
+    yours: a function is called as ``entry_rule(data)`` -> +1, -1 or 0, ``confidence(data,
     side)`` -> 0..1, ``leverage_model(data, side)`` -> x; a class is made once for each feed with
     ``Class(data)``, may build indicators there, and its instance is called without ``data``.
     ``sides`` is "both", "long" or "short".
@@ -104,14 +126,39 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
         ("emergency", None),
     )
 
+    columns: Mapping[str, Column] = {}
+    rule: Any = None
+    confidence_rule: Any = None
+
+    @classmethod
+    def settle(cls, p: Any) -> None:
+        """Fill in what other parameters decide, and refuse what cannot be meant."""
+        check_params(p)
+
+    @classmethod
+    def columns_for(cls, p: Any) -> Mapping[str, Column]:
+        """The columns that these parameters need."""
+        return cls.columns
+
+    @classmethod
+    def rule_for(cls, p: Any) -> Callable[..., int] | None:
+        """The rule that these parameters choose; None: ``signal`` decides alone."""
+        rule: Callable[..., int] | None = cls.rule
+        return rule
+
     def __init__(self) -> None:
-        check_params(self.p)
+        self.settle(self.p)
         self._entries: dict[int, Any] = {}  # order.ref -> entry order that is still alive
         self._plans: dict[int, Plan] = {}
         self._exit_of = {}
         self._closing: dict[int, Any] = {}
         self._bars_seen: dict[int, int] = {}
         self._start_guards()
+        wanted = bound_columns(self.columns_for(self.p), self.p)
+        self._columns = {id(d): {n: b.line(d) for n, b in wanted.items()} for d in self.datas}
+        rule, confidence = self.rule_for(self.p), type(self).confidence_rule
+        self._rule_of = {id(d): self._arguments(rule, d) for d in self.datas}
+        self._confidence_rule_of = {id(d): self._arguments(confidence, d) for d in self.datas}
         self._rules = {id(d): self._bind(self.p.entry_rule, d) for d in self.datas}
         self._confidences = {id(d): self._bind(self.p.confidence, d) for d in self.datas}
         self._models = {id(d): self._bind(self.p.leverage_model, d) for d in self.datas}
@@ -167,7 +214,27 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
 
     def signal(self, data: Any) -> int:
         """+1 to go long, -1 short, 0 to wait; asked for flat feeds with a new candle."""
-        raise SettingError(f"{type(self).__name__} has no rule: write signal(), or give entry_rule")
+        rule, lines, numbers = self._rule_of[id(data)]
+        if rule is None:
+            raise SettingError(
+                f"{type(self).__name__} has no rule: declare one, write signal() or give entry_rule"
+            )
+        answer: int = rule(*[line[0] for line in lines], *numbers)
+        return answer
+
+    def at(self, data: Any, name: str) -> float:
+        """The value that a column has at this candle."""
+        value: float = self._columns[id(data)][name][0]
+        return value
+
+    def _arguments(self, rule: Any, data: Any) -> tuple[Any, list[Any], list[Any]]:
+        """A rule, and the lines and the parameters that it is called with, in its order."""
+        if rule is None:
+            return None, [], []
+        known = self._columns[id(data)]
+        lines, numbers = rule_arguments(rule, known)
+        of_feed = [known[n] if n in known else getattr(data, n) for n in lines]
+        return rule, of_feed, [getattr(self.p, n) for n in numbers]
 
     # -- entering --------------------------------------------------------------------------------
 
@@ -229,7 +296,8 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
 
     def confidence_of(self, data: Any, side: int) -> float | None:
         """How sure the strategy's own rule is, 0..1; None: it does not say."""
-        return None
+        rule, lines, numbers = self._confidence_rule_of[id(data)]
+        return None if rule is None else rule(*[line[0] for line in lines], *numbers)
 
     def _sized(
         self, data: Any, side: int, distance: float, decided: float, multiplier: float
@@ -261,14 +329,11 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
 
     def wanted_size(self, data: Any, distance: float, leverage: float) -> float:
         """Base units by ``sizing``, before limits and margin."""
-        p, price, equity = self.p, data.close[0], self.broker.getvalue()
-        if p.sizing == "stake":
-            return stake_size(p.stake, leverage, price)
-        if p.sizing == "equity":
-            return equity_size(equity, p.equity_fraction, leverage, price)
-        if p.sizing == "guide":
-            return guide_size(equity, p.risk_per_trade, price, distance / price, leverage)
-        return risk_size(equity, p.risk_per_trade, price, distance / price)
+        p = self.p
+        return wanted_size(
+            SIZINGS.index(p.sizing), self.broker.getvalue(), p.risk_per_trade, p.stake,
+            p.equity_fraction, data.close[0], distance, leverage,
+        )  # fmt: skip
 
     # -- leverage --------------------------------------------------------------------------------
 
@@ -306,10 +371,10 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
         Never under 1x, where nothing is borrowed.
         """
         price, ask = data.close[0], self.broker.liquidation_price_if
-        wanted = price - side * self.p.liquidation_stops * distance
 
         def far_enough(x: float) -> bool:
-            return bool(side * (wanted - ask(data, side * size, price, x)) >= -1e-9 * price)
+            there = ask(data, side * size, price, x)
+            return is_far_enough(float(side), price, there, distance, self.p.liquidation_stops)
 
         if leverage <= 1.0 or size <= 0.0 or far_enough(leverage):
             return leverage

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from leverpack.errors import SettingError
+from leverpack.risk.sizing import SIZINGS
 
-SIZINGS = ("risk", "guide", "stake", "equity")
 SIDES = ("both", "long", "short")
 _POSITIVE = ("leverage", "max_leverage", "stake")
 _FRACTIONS = ("risk_per_trade", "stop_loss_pct")

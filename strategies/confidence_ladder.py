@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from leverpack import indicators as ind
+from leverpack.indicators.columns import column
 from strategies.adaptive import adaptive_entry
 from strategies.base import LeverageStrategy
 
@@ -23,6 +23,20 @@ def trend_confidence(close: float, average: float, atr: float, adx: float) -> fl
     if not atr > 0.0 or adx != adx or average != average:
         return 0.0
     return 0.5 * min(1.0, adx / FULL_ADX) + 0.5 * min(1.0, abs(close - average) / atr / FULL_REACH)
+
+
+def ladder_entry(
+    close: float, average: float, adx: float, volatility: float, adx_min: float,
+    min_volatility: float,
+) -> int:  # fmt: skip
+    """The trend by the average, where it is strong and the market moves enough in a day.
+
+    >>> ladder_entry(101.0, 100.0, 25.0, 0.04, 20.0, 0.03)
+    1
+    """
+    if not volatility >= min_volatility:
+        return 0
+    return adaptive_entry(close, average, adx, adx_min)
 
 
 class ConfidenceLadderStrategy(LeverageStrategy):
@@ -50,27 +64,18 @@ class ConfidenceLadderStrategy(LeverageStrategy):
         ("volatility_period", 20),
     )
 
-    def __init__(self) -> None:
-        if not self.p.partial_targets:
-            self.p.targets = ()
-        super().__init__()
-        self._watched = {}
-        for data in self.datas:
-            self._watched[id(data)] = (
-                ind.SMA(data.close, period=self.p.average_period).lines[0],
-                ind.ATR(data, period=self.p.atr_period).lines[0],
-                ind.ADX(data, period=self.p.adx_period).lines[0],
-                ind.DailyVolatility(data, period=self.p.volatility_period).lines[0],
-            )
+    columns = {
+        "average": column("SMA", period="average_period"),
+        "atr": column("ATR", "candles", period="atr_period"),
+        "adx": column("ADX", "candles", period="adx_period"),
+        "volatility": column("DailyVolatility", "candles", period="volatility_period"),
+    }
+    rule = ladder_entry
+    confidence_rule = trend_confidence
 
-    def signal(self, data: Any) -> int:
-        """Trend by the average, where it is strong and the market moves enough."""
-        average, _, adx, volatility = self._watched[id(data)]
-        if not volatility[0] >= self.p.min_volatility:
-            return 0
-        return adaptive_entry(data.close[0], average[0], adx[0], self.p.adx_min)
-
-    def confidence_of(self, data: Any, side: int) -> float:
-        """The strength of the trend."""
-        average, atr, adx, _ = self._watched[id(data)]
-        return trend_confidence(data.close[0], average[0], atr[0], adx[0])
+    @classmethod
+    def settle(cls, p: Any) -> None:
+        """As the base's; the ladder only with ``partial_targets``."""
+        if not p.partial_targets:
+            p.targets = ()
+        super().settle(p)

@@ -7,6 +7,7 @@ from typing import Any
 
 from leverpack.risk.guide import EmergencyProtocol
 from leverpack.risk.limits import LimitBook, Limits
+from leverpack.risk.watch import lacking_margin
 from strategies.protection import Plan
 
 _EPOCH_DAYS = 719_163  # Backtrader counts days from 0001-01-01 as 1
@@ -132,11 +133,9 @@ class Guards:
         size = abs(strategy.getposition(plan.data).size)
         if price is None or not size:
             return
-        room = (stops - 1.0) * plan.stop_distance
-        left = plan.side * (plan.stop - price)
-        if left >= 0.5 * room:
+        lacking = lacking_margin(plan.side, plan.stop, price, plan.stop_distance, stops, size)
+        if not lacking:
             return
-        lacking = (room - left) * size
         isolated = self.broker.get_margin_mode(plan.data) == "isolated"
         if isolated and lacking <= self.broker.free_margin():
             self.broker.add_margin(plan.data, lacking)

@@ -6,30 +6,9 @@ import logging
 from typing import Any
 
 from leverpack.errors import SettingError
+from leverpack.risk.watch import CALM, EXIT, WARN, distance_share, margin_action
 from strategies.conservative import ConservativeLeverageStrategy
 from strategies.protection import Plan
-
-CALM, WARN, EXIT = range(3)
-
-
-def margin_action(
-    ratio: float, distance_share: float, warn_ratio: float, exit_ratio: float,
-    warn_share: float, exit_share: float,
-) -> int:  # fmt: skip
-    """CALM, WARN or EXIT (0, 1, 2), by whichever of the two readings is worse.
-
-    ``ratio`` is maintenance / margin balance (1.0 is liquidation), ``distance_share`` what is
-    left of the distance that the position had to its liquidation price when it was opened. A
-    distance to the price alone would fire at the entry from 18x on.
-
-    >>> margin_action(0.5, 0.9, 0.8, 0.9, 0.5, 0.25), margin_action(0.85, 0.9, 0.8, 0.9, 0.5, 0.25)
-    (0, 1)
-    """
-    if ratio >= exit_ratio or distance_share <= exit_share:
-        return EXIT
-    if ratio >= warn_ratio or distance_share <= warn_share:
-        return WARN
-    return CALM
 
 
 def balance_ratio(maintenance_margin: float, notional: float, equity: float) -> float:
@@ -68,15 +47,20 @@ class MarginMonitorStrategy(ConservativeLeverageStrategy):
         ("cut_fraction", 0.3),
     )
 
-    def __init__(self) -> None:
-        super().__init__()
+    @classmethod
+    def settle(cls, p: Any) -> None:
+        """As the base's, and the ratios and shares."""
+        super().settle(p)
         for name in ("initial_margin", "maintenance_margin", "warn_ratio", "exit_ratio",
                      "cut_fraction"):  # fmt: skip
-            if not 0 < getattr(self.p, name) <= 1:
-                raise SettingError(f"{name} is a fraction up to 1, not {getattr(self.p, name)!r}")
+            if not 0 < getattr(p, name) <= 1:
+                raise SettingError(f"{name} is a fraction up to 1, not {getattr(p, name)!r}")
         for name in ("margin_buffer", "warn_share", "exit_share"):
-            if not 0 <= getattr(self.p, name) < 1:
-                raise SettingError(f"{name} is a fraction below 1, not {getattr(self.p, name)!r}")
+            if not 0 <= getattr(p, name) < 1:
+                raise SettingError(f"{name} is a fraction below 1, not {getattr(p, name)!r}")
+
+    def __init__(self) -> None:
+        super().__init__()
         self.warnings: list[dict[str, Any]] = []
 
     @property
@@ -138,10 +122,10 @@ class MarginMonitorStrategy(ConservativeLeverageStrategy):
         price = self.broker.liquidation_price(plan.data)
         if not price:
             return 1.0
-        distance = plan.side * (self.broker.mark_price(plan.data) - price)
         if not plan.first_distance:
             plan.first_distance = plan.side * (plan.price - price)
-        return float(distance / plan.first_distance) if plan.first_distance > 0.0 else 0.0
+        mark = self.broker.mark_price(plan.data)
+        return distance_share(plan.side, mark, price, plan.first_distance)
 
     def _warn(self, plan: Plan, ratio: float, share: float, done: str) -> None:
         symbol = str(plan.data._name)

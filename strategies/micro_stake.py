@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from leverpack import indicators as ind
 from leverpack.errors import SettingError, nearest
+from leverpack.indicators.columns import Column, column
 from strategies.base import LeverageStrategy
 
 
@@ -21,15 +22,17 @@ def swing_entry(close: float, fast: float, slow: float) -> int:
     return -1 if fast < slow and slow > close >= fast else 0
 
 
-def scalping_entry(fast: float, slow: float, rsi: float, low: float, high: float) -> int:
-    """A dip (RSI under ``low``) over a rising pair of averages, a rally under a falling one.
+def scalping_entry(
+    fast: float, slow: float, rsi: float, rsi_low: float, rsi_high: float
+) -> int:
+    """A dip (RSI under ``rsi_low``) over a rising pair of averages, a rally under a falling one.
 
     >>> scalping_entry(101.0, 100.0, 25.0, 30.0, 70.0)
     1
     """
-    if fast > slow and rsi < low:
+    if fast > slow and rsi < rsi_low:
         return 1
-    return -1 if fast < slow and rsi > high else 0
+    return -1 if fast < slow and rsi > rsi_high else 0
 
 
 def momentum_entry(
@@ -64,6 +67,25 @@ PRESETS = {
     "scalping": Preset(100.0, 0.0025, 0.005, 30, 9, 21),
     "momentum": Preset(50.0, 0.005, 0.015, 48, 20, 20),
 }
+RULES: dict[str, Callable[..., int]] = {
+    "swing": swing_entry, "scalping": scalping_entry, "momentum": momentum_entry,
+}  # fmt: skip
+COLUMNS: dict[str, Mapping[str, Column]] = {
+    "swing": {
+        "fast": column("SMA", period="fast_period"),
+        "slow": column("SMA", period="slow_period"),
+    },
+    "scalping": {
+        "fast": column("EMA", period="fast_period"),
+        "slow": column("EMA", period="slow_period"),
+        "rsi": column("RSI", period="rsi_period"),
+    },
+    "momentum": {
+        "highest": column("Highest", "high", ago=1, period="slow_period"),
+        "lowest": column("Lowest", "low", ago=1, period="slow_period"),
+        "usual_volume": column("SMA", "volume", ago=1, period="slow_period"),
+    },
+}
 _FROM_PRESET = (
     "leverage", "stop_loss_pct", "take_profit_pct", "max_bars", "fast_period", "slow_period",
 )  # fmt: skip
@@ -96,41 +118,23 @@ class MicroStakeStrategy(LeverageStrategy):
         ("rsi_high", 70.0),
     )
 
-    def __init__(self) -> None:
-        p = self.p
+    @classmethod
+    def settle(cls, p: Any) -> None:
+        """Put the preset's values where none was given, then check as the base does."""
         if p.preset not in PRESETS:
             hint = nearest(p.preset, PRESETS, f"there are {', '.join(PRESETS)}")
             raise SettingError(f"preset: there is no {p.preset!r}; {hint}")
         for name in _FROM_PRESET:
             if getattr(p, name) is None:
                 setattr(p, name, getattr(PRESETS[p.preset], name))
-        super().__init__()
-        self._watched = {id(data): self._watch_feed(data) for data in self.datas}
+        super().settle(p)
 
-    def _watch_feed(self, data: Any) -> tuple[Any, ...]:
-        p = self.p
-        if p.preset == "momentum":
-            before = {"period": p.slow_period}
-            return (
-                ind.Highest(data.high(-1), **before).lines[0],
-                ind.Lowest(data.low(-1), **before).lines[0],
-                ind.SMA(data.volume(-1), **before).lines[0],
-            )
-        kind = ind.EMA if p.preset == "scalping" else ind.SMA
-        averages = (
-            kind(data.close, period=p.fast_period).lines[0],
-            kind(data.close, period=p.slow_period).lines[0],
-        )
-        if p.preset == "swing":
-            return averages
-        return (*averages, ind.RSI(data.close, period=p.rsi_period).lines[0])
+    @classmethod
+    def columns_for(cls, p: Any) -> Mapping[str, Column]:
+        """What the preset's rule reads."""
+        return COLUMNS[p.preset]
 
-    def signal(self, data: Any) -> int:
+    @classmethod
+    def rule_for(cls, p: Any) -> Callable[..., int]:
         """The preset's rule."""
-        p, close = self.p, data.close[0]
-        at = [line[0] for line in self._watched[id(data)]]
-        if p.preset == "momentum":
-            return momentum_entry(close, at[0], at[1], data.volume[0], at[2])
-        if p.preset == "scalping":
-            return scalping_entry(at[0], at[1], at[2], p.rsi_low, p.rsi_high)
-        return swing_entry(close, at[0], at[1])
+        return RULES[p.preset]

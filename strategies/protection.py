@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import backtrader as bt
 
 from leverpack.risk.exits import (
-    break_even_price,
+    break_even_stop,
     rung_size,
     stop_price,
     target_price,
     time_is_up,
+    trail_start,
     trailing_stop,
 )
 
 DUST = 1e-9  # of the position: less than this is rounding
+
+
+def ladder_steps(
+    targets: Sequence[tuple[float, float]],
+) -> list[tuple[float, float, float]]:
+    """(target, share before it, share) of each part; the last has no target where shares are left.
+
+    >>> ladder_steps([(0.06, 0.5), (0.1, 0.25)])
+    [(0.06, 0.0, 0.5), (0.1, 0.5, 0.25), (0.0, 0.75, 0.25)]
+    """
+    steps, before = [], 0.0
+    for target, share in targets:
+        steps.append((target, before, share))
+        before += share
+    if before < 1.0 - 1e-9:
+        steps.append((0.0, before, 1.0 - before))
+    return steps
 
 
 @dataclass(slots=True)
@@ -78,15 +97,7 @@ class Protection:
         What the shares leave over is a last rung that only has a stop.
         """
         steps = [(part * price, share) for part, share in self.p.targets]
-        if not steps:
-            steps = [(target_distance, 1.0)]
-        rungs, before = [], 0.0
-        for distance, share in steps:
-            rungs.append(Rung(distance, before, share))
-            before += share
-        if before < 1.0 - 1e-9:
-            rungs.append(Rung(0.0, before, 1.0 - before))
-        return rungs
+        return [Rung(*step) for step in ladder_steps(steps or [(target_distance, 1.0)])]
 
     # -- what fills tell -------------------------------------------------------------------------
 
@@ -205,7 +216,8 @@ class Protection:
         trail = self.p.trail_pct
         before = rung.stop.created.price if rung.stop is not None else 0.0
         # Backtrader wants the price that the stop trails behind.
-        ahead = trailing_stop(plan.side, last_price, trail, before) / (1.0 - plan.side * trail)
+        stop = trailing_stop(plan.side, last_price, trail, before)
+        ahead = trail_start(plan.side, stop, trail)
         rung.stop = self._send(
             plan, rung, size, exectype=bt.Order.StopTrail, price=ahead, trailpercent=trail,
             tag="trail",
@@ -228,8 +240,7 @@ class Protection:
             return plan.stop
         info = self.broker.getcommissioninfo(plan.data)
         fee = info.getcommission(1.0, plan.price) / plan.price
-        even = break_even_price(plan.side, plan.price, fee, fee)
-        return max(plan.stop, even) if plan.side > 0 else min(plan.stop, even)
+        return break_even_stop(plan.side, plan.stop, plan.price, fee, fee)
 
     # -- leaving ---------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+# No test may see what another one, or the user, has left; those of the cache name their own.
+os.environ["LEVERPACK_CACHE"] = "off"
 ROOT = Path(__file__).resolve().parent.parent
 
 

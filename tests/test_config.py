@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from leverpack.backtest.settings import INTRABAR, MARGIN_MODES, ON_FAULT, BacktestSettings
+from leverpack.backtest.settings import FILL, INTRABAR, MARGIN_MODES, ON_FAULT, BacktestSettings
 from leverpack.config import (
     SETTINGS,
     VENUES,
@@ -58,6 +58,7 @@ TABLE: dict[str, tuple[str, str, Any, tuple[Any, ...], tuple[Any, ...]]] = {
     "interest_hourly": ("LEVERPACK_INTEREST_HOURLY", "fraction an hour", None, RATE, (0.1, -1)),
     "intrabar": ("LEVERPACK_INTRABAR", "choice", "worst", INTRABAR, ("best",)),
     "on_fault": ("LEVERPACK_ON_FAULT", "choice", "error", ON_FAULT, ("guess",)),
+    "fill": ("LEVERPACK_FILL", "choice", "none", FILL, ("next",)),
 }
 ALIASES = [(name, alias) for name, row in TABLE.items() for alias in row[0].split()]
 NUMBERS = [name for name, row in TABLE.items() if row[1] not in ("true/false", "choice")]
@@ -126,7 +127,7 @@ def test_no_setting_is_a_secret():
 def test_the_defaults_are_those_of_a_backtest():
     backtest = BacktestSettings(data=Path("x.csv"))
     assert backtest.leverage is None  # the strategy's own
-    for name in ("margin_mode", "cash", "slippage", "intrabar", "on_fault"):
+    for name in ("margin_mode", "cash", "slippage", "intrabar", "on_fault", "fill"):
         assert getattr(Settings(), name) == getattr(backtest, name)
 
 

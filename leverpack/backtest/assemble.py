@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from analyzers.figures import drawdowns
+from leverpack.backtest.stress import stress
+from leverpack.candles.series import Finding
 from leverpack.candles.timeframes import timeframe_name
+from leverpack.report.statistics import daily_records, statistics
 from leverpack.result import BacktestResult, SymbolSeries, TradeRecord
 
 
@@ -32,21 +39,37 @@ def assemble(
         "loop": getattr(cerebro, "loop", "backtrader"),
         "bars_per_s": bars / run["elapsed_s"] if run["elapsed_s"] else None,
     }
+    symbols = {
+        broker.market(f).key: symbol_series(f, analyzer.feed_series(i), series["ts"])
+        for i, f in enumerate(feeds)
+    }
+    loss_limit = float(getattr(strategy.p, "max_daily_loss", 0.0) or 0.0)
     return BacktestResult(
         run=run,
         assumptions=assumptions(broker, feeds),
-        findings=[f.to_dict() for f in loader_findings(feeds)],
+        files=loaded_files(feeds),
+        findings=loader_findings(feeds),
         totals=totals(broker, analyzer, trades, series, run["cash"]),
         series=series,
-        symbols={
-            broker.market(f).key: symbol_series(f, analyzer.feed_series(i), series["ts"])
-            for i, f in enumerate(feeds)
-        },
+        symbols=symbols,
         trades=trades,
         liquidations=list(broker.liquidations),
         margin_calls=list(analyzer.margin_calls),
         rejections=list(broker.rejections),
+        statistics=partial(
+            statistics, series, symbols, trades, run["cash"], first.timeframe_ms
+        ),
+        daily=daily_records(series, trades, run["cash"], loss_limit),
+        stress=stress(analyzer.most_exposed),
+        refusals=by_reason(getattr(strategy, "refusals", ())),
+        alarms=by_reason(getattr(strategy, "alarms", ())),
     )
+
+
+def by_reason(noted: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """How often each reason was noted, the commonest first; figures after a colon left out."""
+    counts = Counter(str(note["reason"]).split(":")[0] for note in noted)
+    return dict(counts.most_common())
 
 
 def iso(ms: int) -> str:
@@ -68,13 +91,37 @@ def symbol_series(feed: Any, read: dict[str, Any], ts: Any) -> SymbolSeries:
         position=read["position"],
         liquidation_price=read["liquidation_price"],
         liquidation_distance=read["liquidation_distance"],
+        leverage=read["leverage"],
     )
 
 
-def loader_findings(feeds: list[Any]) -> list[Any]:
-    """What the loader saw in every file of every feed."""
-    parts = [p for feed in feeds for p in (feed.candles, feed.mark, feed.funding) if p is not None]
-    return [finding for part in parts for finding in part.findings]
+def feed_findings(feed: Any) -> list[tuple[str, Finding]]:
+    """What the loader saw in the files of a feed, each with the file's path."""
+    parts = (("data", feed.candles), ("mark", feed.mark), ("funding", feed.funding))
+    return [
+        (str(feed.loaded[what]["source"]), finding)
+        for what, part in parts
+        if part is not None
+        for finding in part.findings
+    ]
+
+
+def loader_findings(feeds: list[Any]) -> list[dict[str, Any]]:
+    """What the loader saw in every file of every feed, as plain values with their ``source``."""
+    return [
+        {**finding.to_dict(), "source": finding.source or source}
+        for feed in feeds
+        for source, finding in feed_findings(feed)
+    ]
+
+
+def loaded_files(feeds: list[Any]) -> list[dict[str, Any]]:
+    """What was read from each file, as its summary has it; the findings stand apart."""
+    return [
+        {"role": role, **{k: v for k, v in summary.items() if k != "findings"}}
+        for feed in feeds
+        for role, summary in feed.loaded.items()
+    ]
 
 
 def totals(
@@ -83,8 +130,6 @@ def totals(
     """The figures of :class:`leverpack.result.BacktestResult`."""
     equity = series["equity"]
     end = float(equity[-1]) if len(equity) else cash
-    with_start = np.concatenate([[cash], equity])
-    peak = np.maximum.accumulate(with_start)
     costs = broker.costs()
     analysis = analyzer.get_analysis()
     nearest_when = analysis["nearest_liquidation_time"]
@@ -94,7 +139,7 @@ def totals(
         "start_equity": cash,
         "end_equity": end,
         "return": end / cash - 1.0,
-        "max_drawdown": float(np.max(1.0 - with_start / peak)),
+        "max_drawdown": float(drawdowns(equity, cash).max()),
         "fees": costs.fees,
         "funding": costs.funding,
         "interest": costs.interest,

@@ -330,10 +330,9 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
         is_resting = (
             resting is not None
             and (resting.kind == LIMIT or (resting.kind == STOP_LIMIT and order.triggered))
-            and resting.market.bar > resting.since_bar
-            # A limit order that the very next open has already passed took liquidity.
+            # A limit order that its first open has already passed took liquidity.
             and not (
-                resting.market.bar == resting.since_bar + 1
+                resting.market.bar == resting.since_bar
                 and resting.passed_at(resting.market.open)
             )
         )
@@ -352,8 +351,9 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
         if closed:
             self._seen(market, price)
         fill = self.account.fill(market.key, size, price, fee)
-        reason = order.info.get("tag") or "signal"
-        self.ledger.fill(market, closed, opened, price, fee, reason)
+        tag = order.info.get("tag") or "signal"
+        resting = self._resting_of.get(order.ref)
+        self.ledger.fill(market, closed, opened, price, fee, tag, resting)
         self._mirror(market, price, opened, closed)
         info = self.getcommissioninfo(order.data)
         order.execute(

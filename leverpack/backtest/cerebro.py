@@ -44,3 +44,22 @@ class Cerebro(bt.Cerebro):
     def _runnext_old(self, runstrats: list[Any]) -> None:
         self.loop = "backtrader: oldsync is on"
         super()._runnext_old(runstrats)
+
+    def plot(
+        self, plotter: Any = None, numfigs: int = 1, iplot: bool = True, start: Any = None,
+        end: Any = None, width: float = 16, height: float = 9, dpi: float = 100,
+        tight: bool = True, use: str | None = None, **kwargs: Any,
+    ) -> list[list[Any]]:  # fmt: skip
+        """Backtrader's ``plot`` with current matplotlib; returns the figures, a list a strategy.
+
+        Works without a display (the figures are there to be saved) and inline in a notebook.
+        ``width`` and ``height`` in inches; ``use`` names a matplotlib backend; ``kwargs`` are
+        Backtrader's plot scheme (``style="candle"``, ``volume=False``, ...). ``iplot`` and
+        ``tight`` are Backtrader's and change nothing here.
+        """
+        from leverpack.backtest.plotting import plot  # matplotlib takes a while to import
+
+        return plot(
+            self, plotter=plotter, use=use, width=width, height=height, dpi=dpi,
+            numfigs=numfigs, start=start, end=end, **kwargs,
+        )  # fmt: skip

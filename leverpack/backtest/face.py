@@ -8,6 +8,8 @@ from leverpack.backtest.market import Market
 from leverpack.margin.account import MarginAccount
 from leverpack.margin.books import Costs
 from leverpack.margin.profiles import VenueProfile
+from leverpack.margin.shock import liquidating_move
+from leverpack.result import TradeRecord
 
 
 class BrokerFace:
@@ -80,6 +82,15 @@ class BrokerFace:
         self.tier_table(data)
         return self.account.liquidation_price_if(self.market(data).key, size, entry, leverage)
 
+    def snapshot(self) -> tuple[MarginAccount, dict[str, float]]:
+        """A copy of the margin account and of the marks now: what a stress test is done on."""
+        return self.account.copy(), dict(self.marks)
+
+    def trade_records(self) -> list[TradeRecord]:
+        """The closed positions so far, from flat to flat, with all costs of each."""
+        broker: Any = self
+        return list(broker.ledger.trades)
+
     # -- readings --------------------------------------------------------------------------------
 
     def _known_marks(self) -> Any:
@@ -130,6 +141,13 @@ class BrokerFace:
     def nearest_liquidation(self, data: Any) -> float | None:
         """How near the last candle came: |mark - liquidation price| / mark; None: no position."""
         return self.market(data).candle_nearest
+
+    def liquidating_move(self) -> float | None:
+        """The smallest instant move of all marks together that liquidates a position.
+
+        Signed fraction; None when flat, or when no such move does.
+        """
+        return liquidating_move(self.account, self._known_marks())
 
     def unrealised(self) -> float:
         """Open profit of all positions at mark, quote."""

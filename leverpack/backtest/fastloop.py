@@ -73,7 +73,7 @@ def run(cerebro: Any, strategies: list[Any]) -> None:
         if hasattr(data, "share_buffers"):
             data.share_buffers()
     for strategy in strategies:
-        _compute_indicators(strategy)
+        compute_indicators(strategy)
         strategy.reset()
     datas = cerebro.datas
     steps, moves = _timeline(datas)
@@ -84,7 +84,7 @@ def run(cerebro: Any, strategies: list[Any]) -> None:
     _walk(cerebro, seats, movers, steps, moves)
 
 
-def _compute_indicators(strategy: Any) -> None:
+def compute_indicators(strategy: Any) -> None:
     """``LineIterator._once`` of a strategy, with the indicators computed over whole arrays."""
     size = strategy._clock.buflen()
     for indicator in strategy._lineiterators[LineIterator.IndType]:

@@ -7,9 +7,9 @@ from typing import Any
 from backtrader.order import BuyOrder, Order, SellOrder
 
 from leverpack.backtest.market import Market
+from leverpack.margin.inside import first_breach
+from leverpack.margin.ratios import liquidation_distance
 from leverpack.result import LiquidationRecord
-
-_BISECTIONS = 60  # halves the way from open to extreme far below one tick
 
 
 class ForcedClosing:
@@ -67,7 +67,7 @@ class ForcedClosing:
             while self.cross_count > 1:
                 start = dict(self.marks)
                 end = start | {m.key: m.mark[column] for m in fresh}
-                hit = self._first_breach(start, end)
+                hit = first_breach(self.account.cross_balance, start, end)
                 if hit is None:
                     break
                 victim = max(
@@ -78,37 +78,13 @@ class ForcedClosing:
                 self._liquidate(victim, hit[victim.key], at_open=False)
                 self.marks.update(start)
 
-    def _first_breach(
-        self, start: dict[str, float], end: dict[str, float]
-    ) -> dict[str, float] | None:
-        """Marks on the straight way from ``start`` to ``end`` where the cross account fails."""
-
-        def at(share: float) -> dict[str, float]:
-            return {k: start[k] + share * (end[k] - start[k]) for k in start}
-
-        def fails(share: float) -> bool:
-            maintenance, balance = self.account.cross_balance(at(share))
-            return bool(balance <= maintenance)
-
-        if not fails(1.0):
-            return None
-        low, high = 0.0, 1.0
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + high)
-            low, high = (low, middle) if fails(middle) else (middle, high)
-        return at(high)
-
     def _seen(self, m: Market, price: float) -> None:
         """Note how near ``price`` is to the liquidation of the position that meets it."""
         broker: Any = self
         liquidation = m.liquidation
         if liquidation is None:
             return
-        distance = (price - liquidation) / price
-        if m.state.size < 0.0:
-            distance = -distance
-        if distance < 0.0:
-            distance = 0.0
+        distance = liquidation_distance(m.state.side, price, liquidation)
         if m.candle_nearest is None or distance < m.candle_nearest:
             m.candle_nearest = distance
         if distance < m.nearest:

@@ -6,8 +6,10 @@ from typing import Any
 
 import backtrader as bt
 
+from leverpack.backtest.ledger import Ledger
 from leverpack.backtest.market import Market
 from leverpack.backtest.resting import LIMIT, STOP_LIMIT, Resting
+from leverpack.margin.position import money_noise
 
 
 class Intake(bt.brokers.BackBroker):
@@ -19,6 +21,7 @@ class Intake(bt.brokers.BackBroker):
     _known_marks: Any
     _inside: tuple[float, bool] | None
     _resting_of: dict[int, Resting]
+    ledger: Ledger
 
     def check_submitted(self) -> None:
         """Accept what was sent since the last candle, or refuse it with the reason."""
@@ -47,6 +50,7 @@ class Intake(bt.brokers.BackBroker):
                 resting.from_bar = market.bar + 1
         self._resting_of[order.ref] = resting
         market.resting.append(resting)
+        self.ledger.rests(market, resting)
 
     def _objection(self, order: Any, reserved: float) -> tuple[bool, str, float]:
         """Whether it is about margin, the reason ("" for none), and the margin it will need."""
@@ -88,7 +92,7 @@ class Intake(bt.brokers.BackBroker):
         return f"margin is short by {lacking:,.2f}"
 
     def _noise(self) -> float:
-        return float(1e-9 * max(1.0, abs(self.account.wallet)))
+        return money_noise(self.account.wallet)
 
     def _refuse(self, order: Any, reason: str, *, margin: bool) -> None:
         order.addinfo(reason=reason)

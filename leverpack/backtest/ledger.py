@@ -6,8 +6,28 @@ import dataclasses
 from dataclasses import dataclass
 
 from leverpack.backtest.market import Market
+from leverpack.backtest.resting import LIMIT, STOP, STOP_LIMIT, Resting
 from leverpack.margin.books import Costs
 from leverpack.result import TradeRecord
+
+_EXIT_OF_TAG = {
+    "stop": "stop", "target": "target", "trail": "trailing", "time": "time",
+    "liquidation": "liquidation", "open": "end",
+    "emergency": "emergency", "margin": "emergency", "liquidation near": "emergency",
+    "cut": "emergency",
+}  # fmt: skip
+
+
+def exit_reason(tag: str, order: Resting | None) -> str:
+    """One of EXIT_REASONS: by the tag that a pack strategy gives, else by the kind of order."""
+    known = _EXIT_OF_TAG.get(tag)
+    if known is not None or order is None:
+        return known or "signal"
+    if order.trailing:
+        return "trailing"
+    if order.kind in (STOP, STOP_LIMIT):
+        return "stop"
+    return "target" if order.kind == LIMIT else "signal"
 
 
 @dataclass(slots=True)
@@ -26,6 +46,17 @@ class _Open:
     closed_value: float = 0.0
     nearest: float | None = None
     worst_ratio: float | None = None
+    stop: float | None = None
+    target: float | None = None
+
+    def plan(self, order: Resting) -> None:
+        """Note the first stop and the first target that rest against the position."""
+        if order.buy == (self.side > 0.0):
+            return
+        if order.kind in (STOP, STOP_LIMIT) and self.stop is None:
+            self.stop = order.created.price
+        elif order.kind == LIMIT and self.target is None:
+            self.target = order.created.price or order.created.pricelimit
 
 
 class Ledger:
@@ -36,14 +67,17 @@ class Ledger:
         self._open: dict[str, _Open] = {}
 
     def fill(
-        self, m: Market, closed: float, opened: float, price: float, fee: float, reason: str
-    ) -> None:
+        self, m: Market, closed: float, opened: float, price: float, fee: float, tag: str,
+        order: Resting | None = None,
+    ) -> None:  # fmt: skip
         """Take in a fill that the account has already booked; sizes signed as the fill."""
         time = m.time_ms()
         total = abs(closed) + abs(opened)
         opening_fee = fee * abs(opened) / total
         if closed:
-            self._close_part(m, abs(closed), price, opening_fee, reason, time)
+            # An order that goes on into the other direction is an entry, of whatever kind.
+            why = exit_reason(tag, None if opened else order)
+            self._close_part(m, abs(closed), price, opening_fee, (tag, why), time)
         if opened:
             trade = self._open.get(m.key)
             if trade is None:
@@ -52,21 +86,32 @@ class Ledger:
                 trade = self._open[m.key] = _Open(
                     1.0 if opened > 0.0 else -1.0, time, m.bar, m.state.leverage, before
                 )
+                for r in m.resting:  # the children of a bracket rest before their entry fills
+                    if r.order.parent is not None and r.order.alive():
+                        trade.plan(r)
             trade.entry = m.state.entry
             if abs(m.state.size) > trade.size:
                 trade.size = abs(m.state.size)
                 trade.margin = trade.size * trade.entry / m.state.leverage
+
+    def rests(self, m: Market, order: Resting) -> None:
+        """An order came to rest: against an open position it is its stop or its target."""
+        trade = self._open.get(m.key)
+        if trade is not None:
+            trade.plan(order)
 
     def liquidated(self, m: Market, size: float, price: float) -> None:
         """The venue closed what was left of a position."""
         trade = self._open.get(m.key)
         if trade is not None:
             trade.nearest, trade.worst_ratio = 0.0, max(trade.worst_ratio or 0.0, 1.0)
-        self._close_part(m, abs(size), price, 0.0, "liquidation", m.time_ms())
+        why = ("liquidation", "liquidation")
+        self._close_part(m, abs(size), price, 0.0, why, m.time_ms())
 
     def _close_part(
-        self, m: Market, size: float, price: float, fee_not_mine: float, reason: str, time: int
-    ) -> None:
+        self, m: Market, size: float, price: float, fee_not_mine: float, why: tuple[str, str],
+        time: int,
+    ) -> None:  # fmt: skip
         trade = self._open[m.key]
         trade.closed += size
         trade.closed_value += size * price
@@ -76,7 +121,7 @@ class Ledger:
             costs = dataclasses.replace(m.state.costs)
             costs.fees -= fee_not_mine
             exit_price = trade.closed_value / trade.closed
-            self.trades.append(self._record(m, trade, costs, time, exit_price, 0.0, reason))
+            self.trades.append(self._record(m, trade, costs, time, exit_price, 0.0, why))
 
     def seen(self, m: Market, distance: float, ratio: float | None) -> None:
         """The nearest so far to liquidation (fraction of the mark) and the margin ratio there."""
@@ -93,16 +138,18 @@ class Ledger:
             trade = self._open.get(m.key)
             if trade is not None:
                 open_pnl = m.state.unrealised(m.close)
-                records.append(self._record(m, trade, m.state.costs, None, None, open_pnl, "open"))
+                why = ("open", "end")
+                records.append(self._record(m, trade, m.state.costs, None, None, open_pnl, why))
         return records
 
     @staticmethod
     def _record(
         m: Market, trade: _Open, after: Costs, time: int | None, exit_price: float | None,
-        open_pnl: float, reason: str,
+        open_pnl: float, why: tuple[str, str],
     ) -> TradeRecord:  # fmt: skip
         before = trade.before
         spent = Costs(*(getattr(after, n) - getattr(before, n) for n in _COST_NAMES))
+        net = spent.net() + open_pnl
         return TradeRecord(
             symbol=m.key,
             side="long" if trade.side > 0.0 else "short",
@@ -118,12 +165,17 @@ class Ledger:
             interest=spent.interest,
             liquidation_fee=spent.liquidation_fees,
             insurance=spent.insurance,
-            net=spent.net() + open_pnl,
+            net=net,
             margin=trade.margin,
             bars=m.bar - trade.entry_bar,
-            reason=reason,
+            reason=why[0],
             worst_margin_ratio=trade.worst_ratio,
             nearest_liquidation=trade.nearest,
+            exit_reason=why[1],
+            profit_on_margin=net / trade.margin if trade.margin > 0.0 else None,
+            duration_ms=(m.time_ms() if time is None else time) - trade.entry_time,
+            stop_price=trade.stop,
+            target_price=trade.target,
         )
 
 

@@ -14,9 +14,8 @@ from leverpack.backtest.resting import (
     MARKET,
     STOP,
     Resting,
-    first_event,
-    walks_down_first,
 )
+from leverpack.margin.inside import first_event, walks_down_first
 from leverpack.margin.interest import (
     KRAKEN_PERIOD_HOURS,
     binance_interest,
@@ -249,8 +248,7 @@ class Matching:
             touched: list[tuple[float, Resting]] = []
             for r in m.resting:
                 if r.kind in (LIMIT, STOP) or r.kind not in (MARKET, CLOSE, HISTORICAL):
-                    start = m.open if r.made_inside is None else r.made_inside
-                    price = r.touch(start, m.high, m.low)
+                    price = r.touch(r.start_at(m.open), m.high, m.low)
                     if price is not None and self._may_fill(r):
                         touched.append((price, r))
             forced = broker._liquidation_inside(m)
@@ -269,7 +267,7 @@ class Matching:
                 broker._liquidate(m, forced, at_open=False)
             else:
                 r = touched[chosen][1]
-                self._fill(r, m.open if r.made_inside is None else r.made_inside, at_open=False)
+                self._fill(r, r.start_at(m.open), at_open=False)
 
     # -- the close -------------------------------------------------------------------------------
 
@@ -309,6 +307,13 @@ class Matching:
             self._match(r, start)
         finally:
             broker._fill_moment = None
+        partial = order.status == bt.Order.Partial
+        if partial and order.info.get("reduce_only") and not m.state.size:
+            # It was larger than the position, be it by rounding: the rest has nothing to reduce.
+            order.addinfo(reason="reduce-only, and there is nothing left to reduce")
+            order.cancel()
+            broker.notify(order)
+            broker._ococheck(order)
         if order.status in _LIVE:
             self.pending.insert(min(place, len(self.pending)), order)
             return

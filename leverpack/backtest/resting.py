@@ -1,10 +1,12 @@
-"""An order that waits in the book: when a candle touches it, and in which order candles do."""
+"""An order that waits in the book, and when a candle touches it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import backtrader as bt
+
+from leverpack.margin.inside import limit_touch, stop_touch
 
 MARKET, LIMIT, STOP, STOP_LIMIT, CLOSE, HISTORICAL = range(6)
 
@@ -59,39 +61,18 @@ class Resting:
             return bool(price >= self.created.price if self.buy else price <= self.created.price)
         return False
 
+    def start_at(self, opening: float) -> float:
+        """Where a candle that opens at ``opening`` begins for it: where it was made, if in it."""
+        if self.made_inside is None or self.market.bar > self.since_bar:
+            return opening
+        return self.made_inside
+
     def touch(self, start: float, high: float, low: float) -> float | None:
         """The price at which a candle from ``start`` first meets it, or None if it does not."""
         kind = self.kind
         if kind == LIMIT or (kind == STOP_LIMIT and self.order.triggered):
             limit: float = self.created.price if kind == LIMIT else self.created.pricelimit
-            if self.buy:
-                return min(start, limit) if low <= limit else None
-            return max(start, limit) if high >= limit else None
+            return limit_touch(self.buy, limit, start, high, low)
         if kind in (STOP, STOP_LIMIT):
-            stop: float = self.created.price
-            if self.buy:
-                return max(start, stop) if high >= stop else None
-            return min(start, stop) if low <= stop else None
+            return stop_touch(self.buy, self.created.price, start, high, low)
         return None
-
-
-def first_event(prices: list[float], start: float, down_first: bool) -> int:
-    """Index of the price that a candle from ``start`` meets first.
-
-    It walks in one direction first, then in the other; on each leg what is nearer to the start
-    comes first, and of equals the one listed first.
-    """
-    best, best_key = 0, (2, 0.0)
-    for index, price in enumerate(prices):
-        on_first_leg = price <= start if down_first else price >= start
-        key = (0 if on_first_leg else 1, abs(price - start))
-        if key < best_key:
-            best, best_key = index, key
-    return best
-
-
-def walks_down_first(intrabar: str, size: float) -> bool:
-    """Whether the candle is taken to fall before it rises: ``worst`` is against the position."""
-    if intrabar == "worst":
-        return size > 0.0
-    return intrabar == "olhc"

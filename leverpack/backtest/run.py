@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import backtrader as bt
 
 from analyzers import MarginAnalyzer
-from leverpack.backtest.assemble import assemble
+from leverpack.backtest.assemble import assemble, feed_findings
 from leverpack.backtest.broker import MarginBroker
 from leverpack.backtest.cerebro import Cerebro
 from leverpack.backtest.settings import BacktestSettings
+from leverpack.backtest.stress import find_survival
 from leverpack.backtest.userfile import load_strategy
+from leverpack.candles.check import refuse_warnings
 from leverpack.candles.feed import CandleFeed
 from leverpack.errors import SettingError, nearest
 from leverpack.margin.tiers import read_tiers
@@ -50,19 +53,23 @@ def run_backtest(
     settings.validate()
     started = time.perf_counter()
     strategy = find_strategy(settings.strategy)
-    params = _all_params(strategy, settings)
-    broker = MarginBroker(
-        venue=settings.venue,
-        cash=settings.cash,
-        leverage=settings.leverage or params.get("leverage") or _own_leverage(strategy),
-        margin_mode=settings.margin_mode,
-        tiers=read_tiers(settings.tiers) if settings.tiers else "builtin",
-        maker=settings.maker,
-        taker=settings.taker,
-        slippage=settings.slippage,
-        interest_hourly=settings.interest_hourly,
-        intrabar=settings.intrabar,
-    )
+    feed = feed_for(settings)
+    result, broker = _run(settings, strategy, feed, started, progress)
+    if settings.survival:
+        result.survival = find_survival(
+            result,
+            lambda leverage: _run(
+                at_leverage(settings, result, leverage), strategy, feed_again(feed),
+                time.perf_counter(), None,
+            )[0],
+            broker.tier_table(feed).max_leverages[0],
+            _survival_note(result),
+        )  # fmt: skip
+    return result
+
+
+def feed_for(settings: BacktestSettings) -> CandleFeed:
+    """The candles of the settings with mark and funding, read and checked."""
     feed = CandleFeed(
         dataname=settings.data,
         mark=settings.mark,
@@ -71,7 +78,56 @@ def run_backtest(
         fromdate=settings.start,
         todate=settings.end,
         on_fault=settings.on_fault,
+        fill=settings.fill,
     )
+    if settings.strict:
+        refuse_warnings(feed_findings(feed))
+    return feed
+
+
+def feed_again(feed: CandleFeed) -> CandleFeed:
+    """A feed for another run over what was read: standard input comes only once."""
+    twin = CandleFeed(dataname=feed.candles, symbol=feed.symbol)
+    twin.mark, twin.funding, twin.loaded = feed.mark, feed.funding, feed.loaded
+    return twin
+
+
+def at_leverage(
+    settings: BacktestSettings, ran: BacktestResult, leverage: float
+) -> BacktestSettings:
+    """The settings of ``ran`` with another leverage; what a leverage model starts from moves along.
+
+    ``max_leverage`` is only ever raised: it is a cap, and no leverage that is asked for.
+    """
+    known, factor = ran.run["params"], leverage / ran.run["leverage"]
+    scaled: dict[str, Any] = {"leverage": leverage} if "leverage" in known else {}
+    if known.get("base_leverage"):
+        scaled["base_leverage"] = known["base_leverage"] * factor
+    if known.get("max_leverage"):
+        scaled["max_leverage"] = known["max_leverage"] * max(1.0, factor)
+    return replace(
+        settings, leverage=leverage, params={**settings.params, **scaled}, survival=False
+    )
+
+
+def _survival_note(ran: BacktestResult) -> str:
+    known = ran.run["params"]
+    if "leverage" not in known:
+        return "The leverage that was changed is the broker's."
+    if known.get("base_leverage") or "models" in known or known.get("leverage_model"):
+        return (
+            "The leverage that was changed is the one that the strategy is asked for; what its "
+            "model starts from and its cap were raised with it, and the model decides as before."
+        )
+    return "The leverage that was changed is the one that the strategy is asked for."
+
+
+def _run(
+    settings: BacktestSettings, strategy: type, feed: CandleFeed, started: float,
+    progress: Progress | None,
+) -> tuple[BacktestResult, MarginBroker]:  # fmt: skip
+    params = all_params(strategy, settings)
+    broker = broker_for(settings, strategy, params)
     cerebro = Cerebro(stdstats=False)
     cerebro.setbroker(broker)
     cerebro.adddata(feed)
@@ -81,7 +137,7 @@ def run_backtest(
         cerebro.addanalyzer(_ProgressAnalyzer, tell=progress, total=len(feed.candles))
     loaded = time.perf_counter()
     ran = cerebro.run()[0]
-    return assemble(
+    result = assemble(
         cerebro=cerebro,
         strategy=ran,
         broker=broker,
@@ -103,9 +159,28 @@ def run_backtest(
             "elapsed_s": time.perf_counter() - started,
         },
     )
+    return result, broker
 
 
-def _all_params(strategy: type, settings: BacktestSettings) -> dict[str, Any]:
+def broker_for(
+    settings: BacktestSettings, strategy: type, params: dict[str, Any]
+) -> MarginBroker:
+    """The broker of one run; without --leverage it starts with the strategy's."""
+    return MarginBroker(
+        venue=settings.venue,
+        cash=settings.cash,
+        leverage=settings.leverage or params.get("leverage") or _own_leverage(strategy),
+        margin_mode=settings.margin_mode,
+        tiers=read_tiers(settings.tiers) if settings.tiers else "builtin",
+        maker=settings.maker,
+        taker=settings.taker,
+        slippage=settings.slippage,
+        interest_hourly=settings.interest_hourly,
+        intrabar=settings.intrabar,
+    )
+
+
+def all_params(strategy: type, settings: BacktestSettings) -> dict[str, Any]:
     """What the strategy is called with: settings that it knows, then --leverage, then --param."""
     known = strategy.params._getkeys()  # type: ignore[attr-defined]
     params = {k: v for k, v in settings.from_settings.items() if k in known}

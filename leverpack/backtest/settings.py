@@ -14,17 +14,21 @@ from leverpack.margin.profiles import venue_profile
 MARGIN_MODES = ("isolated", "cross")
 INTRABAR = ("worst", "ohlc", "olhc")
 ON_FAULT = ("error", "drop", "fill")
+FILL = ("none", "previous", "error")
 
 
 @dataclass(slots=True)
 class BacktestSettings:
     """Files, strategy and account of one run; money in quote currency, rates as fractions.
 
+    ``data``, ``mark`` and ``funding`` are files, folders, patterns or - for standard input, as
+    in ``leverpack.candles.reader.read_candles``; ``on_fault`` and ``fill`` are its own.
     ``venue`` is a name of ``leverpack.margin.profiles.PROFILES``; ``maker``, ``taker`` and
     ``interest_hourly`` None are the venue's. ``tiers`` None is the built-in table. ``leverage``
     None is the strategy's own. ``params`` are the strategy's, as text; ``from_settings`` stand
     below them, for whichever strategy has a parameter of that name. ``start`` and ``end`` are
-    inclusive, UTC.
+    inclusive, UTC. ``strict`` refuses files that the loader warns of. ``survival`` runs it
+    again at other leverages: ``leverpack.backtest.stress.find_survival``.
     """
 
     data: Path
@@ -46,7 +50,10 @@ class BacktestSettings:
     interest_hourly: float | None = None
     intrabar: str = "worst"
     on_fault: str = "error"
+    fill: str = "none"
+    strict: bool = False
     venue: str = "binanceusdm"
+    survival: bool = False
 
     def validate(self) -> None:
         """Raise SettingError naming the option that makes no sense and what it should be."""
@@ -56,6 +63,7 @@ class BacktestSettings:
         _one_of("--margin-mode", self.margin_mode, MARGIN_MODES)
         _one_of("--intrabar", self.intrabar, INTRABAR)
         _one_of("--on-fault", self.on_fault, ON_FAULT)
+        _one_of("--fill", self.fill, FILL)
         for name in ("maker", "taker", "slippage", "interest_hourly"):
             value = getattr(self, name)
             if value is None:

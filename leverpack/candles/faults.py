@@ -70,7 +70,13 @@ class Arranged:
     rows: NDArray[np.intp]
     order: str
     duplicates: int
-    twin: dict[int, int]  # first duplicate row of a kind -> the row it repeats
+    again: NDArray[np.intp]  # rows that repeat the time of a good one ...
+    firsts: NDArray[np.intp]  # ... and the row that each of them repeats
+
+    def twin(self, row: int) -> int:
+        """The row whose time this one repeats, or the row itself."""
+        found = np.flatnonzero(self.again == row)
+        return int(self.firsts[found[0]]) if len(found) else row
 
 
 def arrange(ts: Ints, values: tuple[Floats, ...], codes: Codes, keep_bad: bool) -> Arranged:
@@ -96,7 +102,7 @@ def arrange(ts: Ints, values: tuple[Floats, ...], codes: Codes, keep_bad: bool) 
         repeat = np.flatnonzero(times[1:] == times[:-1]) + 1
     else:
         repeat = np.empty(0, np.intp)
-    twin: dict[int, int] = {}
+    again = firsts = np.empty(0, np.intp)
     if len(repeat):
         times = ts[rows]
         firsts = rows[np.searchsorted(times, times[repeat], "left")]
@@ -108,35 +114,29 @@ def arrange(ts: Ints, values: tuple[Floats, ...], codes: Codes, keep_bad: bool) 
                 np.isnan(column[again]) & np.isnan(column[firsts])
             )
         codes[again[both_good]] = np.where(equal[both_good], SAME, CONTRADICTS)
-        for kind in (SAME, CONTRADICTS):
-            of_kind = np.flatnonzero(codes[again] == kind)
-            if len(of_kind):
-                at = of_kind[np.argmin(again[of_kind])]
-                twin[int(again[at])] = int(firsts[at])
         rows = np.delete(rows, repeat)
-    return Arranged(rows, order, len(repeat), twin)
+    return Arranged(rows, order, len(repeat), again, firsts)
 
 
 def settle(
     codes: Codes,
     describe: Callable[[int, int], str],
-    line: Callable[[int], int],
-    broken: list[tuple[int, str]],
-    source: str,
+    place: Callable[[int], tuple[str, int]],
+    broken: list[tuple[str, int, str]],
     on_fault: OnFault,
     collect: bool,
 ) -> list[Finding]:
-    """Refuse the file at its first fault, or say of each kind of fault how often and what was done.
+    """Refuse the files at their first fault, or say of each kind how often and what was done.
 
-    ``describe(row, code)`` words a fault, ``line(row)`` finds its line; ``broken`` are rows
-    with a wrong number of fields. ``collect`` lists faults without raising.
+    ``describe(row, code)`` words a fault, ``place(row)`` finds its file and line; ``broken`` are
+    file, line and wording of rows with a wrong number of fields. ``collect`` lists faults
+    without raising.
     """
     found: list[Finding] = []
     if broken:
         done = "refused" if on_fault == "error" else "row dropped"
-        found.append(
-            Finding("error", "fields", broken[0][1], broken[0][0], len(broken), done)
-        )  # fmt: skip
+        source, line, text = broken[0]
+        found.append(Finding("error", "fields", text, line, len(broken), done, source))
     for code in range(1, len(CODES)):
         rows = np.flatnonzero(codes == code)
         if len(rows):
@@ -146,15 +146,16 @@ def settle(
                 done = "row dropped"
             if code in (SAME, CONTRADICTS) and on_fault != "error":
                 done = "the first in the file kept"
-            found.append(
-                Finding("error", CODES[code], describe(first, code), line(first), len(rows), done)
-            )
+            source, line = place(first)
+            text = describe(first, code)
+            found.append(Finding("error", CODES[code], text, line, len(rows), done, source))
     if found and on_fault == "error" and not collect:
-        worst = min(found, key=lambda f: f.line or 0)
+        files = list(dict.fromkeys(f.source for f in found))
+        worst = min(found, key=lambda f: (files.index(f.source), f.line or 0))
         raise DataError(
             f'{worst.message}; correct the line, or set on_fault to "drop" '
             "to leave such rows out (the report then says so)",
-            source=source,
+            source=worst.source,
             line=worst.line,
         )
     return found

@@ -15,6 +15,7 @@ import numpy as np
 from leverpack.candles.align import align_mark, schedule_funding
 from leverpack.candles.reader import read_candles, read_funding
 from leverpack.candles.series import Candles, FundingSchedule, MarkSeries
+from leverpack.candles.spikes import with_marks
 from leverpack.candles.timeframes import DAY_MS, bt_numbers, bt_timeframe
 from leverpack.errors import DataError, SettingError
 from leverpack.result import Floats
@@ -25,13 +26,17 @@ _SESSION_END = time(23, 59, 59, 999990)
 class CandleFeed(bt.feed.DataBase):
     """Candles of one symbol for any Cerebro, read, checked and aligned once.
 
-    ``dataname`` is a path (CSV, Parquet, Feather), a DataFrame or Candles; ``mark`` the same for
-    mark-price candles of any length; ``funding`` a path, DataFrame or Funding. ``on_fault`` is
-    "error", "drop" or "fill". Timeframe and compression come from the candles unless given;
+    ``dataname`` is what ``read_candles`` takes (a file, a folder or pattern of files that make
+    one series, "-", a DataFrame) or Candles; ``mark`` the same for mark-price candles of any
+    length; ``funding`` a file, folder, pattern, DataFrame or Funding. ``on_fault`` is "error",
+    "drop" or "fill"; ``fill`` treats missing candles: "none", "previous" or "error" (a gap of
+    the mark is refused by "error" too, and never filled: the trade prices stand in there).
+    Timeframe and compression come from the candles unless given;
     fromdate and todate are inclusive, as Backtrader's are. All times are UTC.
 
     ``candles``, ``mark`` (or None) and ``funding`` (or None) hold what was read, cut to the
-    dates: position i is the bar delivered when ``len(feed) == i + 1``. Raises DataError with
+    dates: position i is the bar delivered when ``len(feed) == i + 1``; ``loaded`` has the
+    summary of each whole file ("data", "mark", "funding"). Raises DataError with
     file and line, SettingError with the setting.
     """
 
@@ -40,6 +45,7 @@ class CandleFeed(bt.feed.DataBase):
         ("funding", None),
         ("symbol", ""),
         ("on_fault", "error"),
+        ("fill", "none"),
         ("timeframe", None),
         ("compression", None),
     )
@@ -48,6 +54,7 @@ class CandleFeed(bt.feed.DataBase):
     mark: MarkSeries | None
     funding: FundingSchedule | None
     symbol: str
+    loaded: dict[str, dict[str, Any]]
 
     def __init__(self, **unknown: Any) -> None:
         super().__init__()
@@ -58,7 +65,10 @@ class CandleFeed(bt.feed.DataBase):
         if self.p.dataname is None:
             raise SettingError("CandleFeed needs dataname: a path, a DataFrame or Candles")
         on_fault = self.p.on_fault
-        candles = read_candles(self.p.dataname, symbol=self.p.symbol or None, on_fault=on_fault)
+        fill = self.p.fill
+        candles = read_candles(
+            self.p.dataname, symbol=self.p.symbol or None, on_fault=on_fault, fill=fill
+        )
         if self.p.symbol and candles.symbol != self.p.symbol:  # Candles handed in ready-made
             candles = replace(candles, symbol=self.p.symbol)
         self.symbol = candles.symbol
@@ -67,11 +77,24 @@ class CandleFeed(bt.feed.DataBase):
             self._name = self.symbol or str(candles.source)
         mark, funding = None, None
         if self.p.mark is not None:
-            mark = read_candles(self.p.mark, symbol=self.symbol, kind="mark", on_fault=on_fault)
+            mark = read_candles(
+                self.p.mark, symbol=self.symbol, kind="mark", on_fault=on_fault,
+                fill="error" if fill == "error" else "none",
+            )  # fmt: skip
         marks = align_mark(candles, mark) if mark is not None else None
+        if mark is not None and marks is not None:
+            candles = with_marks(candles, mark, marks)
+            marks.findings = [*mark.findings, *marks.findings]
+        self.loaded = {"data": candles.summary()}
+        if mark is not None:
+            self.loaded["mark"] = mark.summary()
         if self.p.funding is not None:
-            settlements = read_funding(self.p.funding, on_fault=on_fault)
+            settlements = read_funding(
+                self.p.funding, symbol=self.symbol or None, on_fault=on_fault
+            )
             funding = schedule_funding(candles, mark, settlements, marks)
+            funding.findings = [*settlements.findings, *funding.findings]
+            self.loaded["funding"] = settlements.summary()
         self._cut(candles, marks, funding)
         self._at = 0
 
@@ -130,6 +153,11 @@ class CandleFeed(bt.feed.DataBase):
         self.mark = mark.slice(start, stop) if mark is not None else None
         self.funding = funding.slice(start, stop) if funding is not None else None
 
+    @property
+    def stamps(self) -> Floats:
+        """Backtrader's date numbers, one a candle."""
+        return self._stamps
+
     def start(self) -> None:
         """Begin a run: Backtrader calls it before each one."""
         super().start()
@@ -158,11 +186,12 @@ class CandleFeed(bt.feed.DataBase):
         for name in self.getlinealiases():
             line = getattr(self.lines, name)
             ahead = line.array  # what data.extend() put there for looking ahead
-            line.array = array("d")
             values = columns.get(name)
             if values is None:  # open interest: unknown, as in Backtrader's own CSV feeds
-                values = np.full(count, np.nan)
-            line.array.frombytes(np.ascontiguousarray(values).data.cast("B"))
+                line.array = array("d", [np.nan]) * count
+            else:
+                line.array = array("d")
+                line.array.frombytes(np.ascontiguousarray(values).data.cast("B"))
             line.array.extend(ahead)
         self._at = count
         self.home()

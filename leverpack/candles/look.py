@@ -1,15 +1,21 @@
-"""What deserves saying about candles that can be used: gaps, odd steps, halts, flat prices."""
+"""What deserves saying about candles that can be used, gathered from all the checks."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from leverpack.candles.series import Candles, Finding, iso
+from leverpack.candles.blocks import rows_where
+from leverpack.candles.quality import end_findings, jump_findings, volume_findings
+from leverpack.candles.series import Candles, Finding, Funding, iso
+from leverpack.candles.spikes import spike_findings
+from leverpack.candles.stillness import still_findings
 from leverpack.candles.table import Table
 from leverpack.candles.timeframes import DAY_MS, MONTH_MS, timeframe_name
+from leverpack.errors import DataError
 from leverpack.result import Ints
 
-_JUMP = 3.0  # a step by this factor between two candles is hardly trading
+# Many holes of a candle or two, and never a candle without volume: the maker leaves those out.
+_MANY_HOLES = 20
 
 
 def find_gaps(ts: Ints, timeframe_ms: int) -> list[tuple[int, int]]:
@@ -24,11 +30,36 @@ def find_gaps(ts: Ints, timeframe_ms: int) -> list[tuple[int, int]]:
 
 
 def candle_findings(candles: Candles, table: Table) -> list[Finding]:
-    """Warnings and remarks about usable candles."""
-    return [*_layout(candles, table), *_times(candles), *_values(candles)]
+    """Warnings and remarks about usable candles, and how the file they come from was laid out.
+
+    Raises DataError for what no treatment of single rows can mend: candles of the future.
+    """
+    found = series_findings(candles)
+    for finding in found:
+        if finding.severity == "error":
+            raise DataError(finding.message, source=candles.source, line=finding.line)
+    return [*layout_findings(candles, table), *found]
 
 
-def _layout(candles: Candles, table: Table) -> list[Finding]:
+@np.errstate(all="ignore")  # absurd prices overflow to inf, which compares as it should
+def series_findings(candles: Candles, now: int | None = None) -> list[Finding]:
+    """Warnings and remarks about candles, wherever they come from.
+
+    ``now`` (epoch ms; None is the clock) decides what lies in the future.
+    """
+    return [
+        *_gaps(candles),
+        *_off_grid(candles),
+        *end_findings(candles, now),
+        *still_findings(candles),
+        *jump_findings(candles),
+        *spike_findings(candles),
+        *volume_findings(candles),
+    ]
+
+
+def layout_findings(series: Candles | Funding, table: Table) -> list[Finding]:
+    """How the file was laid out, where it was not a plain table from old to new."""
     found: list[Finding] = []
     if not table.headed:
         order = ", ".join(dict.fromkeys(table.mapping.values()))
@@ -40,16 +71,16 @@ def _layout(candles: Candles, table: Table) -> list[Finding]:
             Finding("info", "banner", "lines before the table", 1,
                     table.layout.skip - int(table.layout.headed), "skipped")
         )  # fmt: skip
-    if "+" in candles.unit:
+    if "+" in series.unit:
         found.append(
-            Finding("warning", "mixed_units", f"times are in {candles.unit.replace('+', ' and ')}",
+            Finding("warning", "mixed_units", f"times are in {series.unit.replace('+', ' and ')}",
                     None, 1, "told apart row by row")
         )  # fmt: skip
-    if candles.order != "ascending":
-        severity = "info" if candles.order == "descending" else "warning"
+    if series.order != "ascending":
+        severity = "info" if series.order == "descending" else "warning"
         found.append(
-            Finding(severity, "order", f"rows are in {candles.order} order",  # type: ignore[arg-type]
-                    None, len(candles), "sorted by time")
+            Finding(severity, "order", f"rows are in {series.order} order",  # type: ignore[arg-type]
+                    None, len(series), "sorted by time")
         )  # fmt: skip
     if table.ignored:
         found.append(
@@ -59,51 +90,39 @@ def _layout(candles: Candles, table: Table) -> list[Finding]:
     return found
 
 
-def _times(candles: Candles) -> list[Finding]:
-    found: list[Finding] = []
+def _gaps(candles: Candles) -> list[Finding]:
+    gaps, step = candles.gaps, candles.timeframe_ms
+    if not gaps:
+        return []
+    missing = sum(n for _, n in gaps)
+    start, longest = max(gaps, key=lambda gap: gap[1])
+    bars = f"{timeframe_name(step)} " + ("candle is" if missing == 1 else "candles are")
+    where = f"at {iso(start)}" if longest == 1 else f"from {iso(start)}"
+    seen = f"{missing} {bars} missing"
+    if len(gaps) > 1:
+        seen += f" in {len(gaps)} gaps, the longest of {longest} {where}"
+    else:
+        seen += f" {where}"
+    if longest > 1:
+        seen += f" to {iso(start + longest * step)}"
+    if len(gaps) >= _MANY_HOLES and candles.volume.all():
+        seen += "; this maker seems to leave out candles without trades"
+    return [Finding("warning", "gaps", seen, None, len(gaps), "left open")]
+
+
+def _off_grid(candles: Candles) -> list[Finding]:
     step = candles.timeframe_ms
-    if candles.gaps:
-        missing = sum(n for _, n in candles.gaps)
-        first = candles.gaps[0][0]
-        bars = f"{timeframe_name(step)} " + ("candle is" if missing == 1 else "candles are")
-        found.append(
-            Finding("warning", "gaps", f"{missing} {bars} missing, the first at {iso(first)}",
-                    None, len(candles.gaps), "left open")
-        )  # fmt: skip
-    if 0 < step < DAY_MS:
-        off = candles.ts % step != 0
-        if off.any():
-            at = int(candles.ts[np.flatnonzero(off)[0]])
-            found.append(
-                Finding("warning", "off_grid", f"open times off the {timeframe_name(step)} grid, "
-                        f"the first at {iso(at)}", None, int(off.sum()), "kept as they are")
-            )  # fmt: skip
-    return found
-
-
-def _values(candles: Candles) -> list[Finding]:
-    found: list[Finding] = []
-    flat = candles.high.max() == candles.low.min()
-    if flat and len(candles) > 2:
-        found.append(
-            Finding("warning", "flat", f"every price is {candles.open[0]:g}", None, len(candles),
-                    "kept; this is hardly a market")
-        )  # fmt: skip
-    if len(candles) > 1:
-        step = candles.open[1:] / candles.close[:-1]
-        jumps = np.flatnonzero((step > _JUMP) | (step * _JUMP < 1))
-        if len(jumps):
-            at = int(jumps[0])
-            found.append(
-                Finding("warning", "jump", f"the price steps from {candles.close[at]:g} to "
-                        f"{candles.open[at + 1]:g} at {iso(int(candles.ts[at + 1]))}: another coin "
-                        "under the same name, or a redenomination?", None, len(jumps), "kept")
-            )  # fmt: skip
-    if candles.kind == "trade" and candles.volume.any():
-        idle = int((candles.volume == 0).sum())
-        if idle:
-            found.append(
-                Finding("info", "zero_volume", "candles without volume (a halt, or no trade)",
-                        None, idle, "kept")
-            )  # fmt: skip
-    return found
+    if not 0 < step < DAY_MS:
+        return []
+    rows = rows_where(0, len(candles), lambda at: candles.ts[at] % step != 0)
+    count = len(rows)
+    if not count:
+        return []
+    row = int(rows[0])
+    wide = row > 0 and candles.ts[row] - candles.ts[row - 1] > step
+    after = ", after a gap" if wide else ""
+    return [
+        Finding("warning", "off_grid", f"{count} open times are off the {timeframe_name(step)} "
+                f"grid, the first at {iso(int(candles.ts[row]))}{after}", None, count,
+                "kept as they are")
+    ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from leverpack.candles.series import Candles, iso
+from leverpack.candles.stillness import still_runs
 from leverpack.candles.timeframes import DAY_MS, HOUR_MS, timeframe_name
 from leverpack.errors import DataError
 from leverpack.result import Floats, Ints
@@ -44,7 +45,8 @@ class SymbolMeasures:
 
     ``days`` whole days counted; ``daily_volatility`` sample standard deviation of the daily log
     returns (fraction; NaN with fewer than two returns); ``quote_volume`` median over the days of
-    the sum of volume * close (quote currency, where the volume is in base units);
+    the sum of volume * close (quote currency, where the volume is in base units), or of the
+    volume where the file says that it is in quote currency;
     ``range_spread`` mean over the days of (high - low) / close (fraction); ``flat_hours`` the
     longest stretch without any change of price, which ended at ``flat_until_ms`` (0: none).
     ``first_ms`` is the open of the first candle, ``last_ms`` the end of the last one (both epoch
@@ -77,6 +79,7 @@ class SymbolMeasures:
         return values
 
 
+@np.errstate(all="ignore")  # absurd prices overflow to inf, which no rule lets pass
 def measure(candles: Candles, now: int | None = None) -> SymbolMeasures:
     """Measure one symbol on candles of a day or shorter.
 
@@ -137,7 +140,8 @@ def _whole_days(candles: Candles) -> tuple[Ints, Floats, Floats, Floats]:
     starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
     stops = np.append(starts[1:], len(ts))
     close = candles.close[stops - 1]
-    value = np.add.reduceat(candles.volume * candles.close, starts)
+    quote = candles.volume if candles.volume_unit == "quote" else candles.volume * candles.close
+    value = np.add.reduceat(quote, starts)
     high = np.maximum.reduceat(candles.high, starts)
     low = np.minimum.reduceat(candles.low, starts)
     day = days[starts]
@@ -151,10 +155,7 @@ def _longest_still(candles: Candles) -> tuple[float, int]:
     """The longest stretch in hours in which no price changed, and when it ended (epoch ms)."""
     if not len(candles):
         return 0.0, 0
-    still = candles.high == candles.low
-    still[1:] &= candles.close[1:] == candles.close[:-1]
-    edges = np.diff(still.astype(np.int8), prepend=0, append=0)
-    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    starts, stops = still_runs(candles)
     if not len(starts):
         return 0.0, 0
     ends = candles.ts[stops] + candles.timeframe_ms

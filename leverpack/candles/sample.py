@@ -11,7 +11,8 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import os
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +22,13 @@ import numpy as np
 
 from leverpack.candles.series import Candles, Funding, iso
 from leverpack.candles.timeframes import DAY_MS, HOUR_MS, MINUTE_MS
+from leverpack.errors import SettingError
+from leverpack.files import put_file
 from leverpack.result import Floats
 
 SYMBOL = "BTCUSDT"
+SHIPPED = Path(__file__).resolve().parents[2] / "data"
+_YEAR_SEED, _MONTH_SEED = 20250126, 20250617
 _TICK = 0.1
 _YEAR_MS = 365 * DAY_MS
 _INTEREST = 0.0001  # per 8 hours, as most venues set it
@@ -52,19 +57,28 @@ class Made:
     funding: Funding
 
 
-def make_year() -> Made:
+def make_year(seed: int = _YEAR_SEED) -> Made:
     """8,760 hourly candles of 2025 with trends both ways, one crash of about a third in a day."""
     crash = Crash(_ms(2025, 8, 18, 13), 7.0, 0.33, 0.35, 20.0, 0.035)
     return _make(
-        20250126, _ms(2025, 1, 1), 365 * DAY_MS, HOUR_MS, HOUR_MS, 12, 93_500.0, crash, 8_000.0
+        seed, _ms(2025, 1, 1), 365 * DAY_MS, HOUR_MS, HOUR_MS, 12, 93_500.0, crash, 8_000.0
     )
 
 
-def make_crash_month() -> Made:
+def make_crash_month(seed: int = _MONTH_SEED) -> Made:
     """43,200 one-minute candles of June 2025, five-minute marks, a fall of a fifth in two hours."""
     crash = Crash(_ms(2025, 6, 17, 14, 20), 1.9, 0.21, 0.45, 5.0, 0.06)
     return _make(
-        20250617, _ms(2025, 6, 1), 30 * DAY_MS, MINUTE_MS, 5 * MINUTE_MS, 6, 104_000.0, crash, 110.0
+        seed, _ms(2025, 6, 1), 30 * DAY_MS, MINUTE_MS, 5 * MINUTE_MS, 6, 104_000.0, crash, 110.0
+    )
+
+
+def make_minutes(days: int, seed: int) -> Made:
+    """One-minute candles from 2025 on, five-minute marks, a crash half way; for benchmarks."""
+    start = _ms(2025, 1, 1)
+    crash = Crash(start + days * DAY_MS // 2, 1.9, 0.21, 0.45, 5.0, 0.06)
+    return _make(
+        seed, start, days * DAY_MS, MINUTE_MS, 5 * MINUTE_MS, 6, 93_500.0, crash, 110.0
     )
 
 
@@ -99,9 +113,7 @@ def _make(
     candles = _candles(ts, last, price, parts, bar, volumes, "trade")
     longer = mark_bar // bar
     mark_ts = ts[::longer]
-    marks = _candles(
-        mark_ts, mark, price, parts * longer, mark_bar, np.zeros(len(mark_ts)), "mark"
-    )
+    marks = _candles(mark_ts, mark, price, parts * longer, mark_bar, np.zeros(len(mark_ts)), "mark")
     return Made(candles, marks, _funding(times, last_premium, start, length))
 
 
@@ -234,9 +246,13 @@ def _funding(times: Any, premium: Floats, start: int, length: int) -> Funding:
 # --- files ------------------------------------------------------------------------------------
 
 
-def files() -> dict[str, bytes]:
-    """Every sample file's name and bytes; names that end in .gz hold packed bytes."""
-    year, month = make_year(), make_crash_month()
+def files(seed: int | None = None) -> dict[str, bytes]:
+    """Every sample file's name and bytes; names that end in .gz hold packed bytes.
+
+    ``seed`` None makes the shipped ones; another seed, another market of the same kind.
+    """
+    year = make_year(_YEAR_SEED if seed is None else seed)
+    month = make_crash_month(_MONTH_SEED if seed is None else seed)
     return {
         "made_BTCUSDT_1h_2025.csv": _candle_csv(year.candles),
         "made_BTCUSDT_mark_1h_2025.csv": _candle_csv(year.mark),
@@ -274,19 +290,52 @@ def _packed(content: bytes) -> bytes:
     return gzip.compress(content, 9, mtime=0)
 
 
-def write_samples(folder: Path) -> list[Path]:
-    """Write every sample file into a folder, whole or not at all; return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, content in files().items():
-        target = folder / name
-        beside = folder / f".{name}.part"
-        beside.write_bytes(content)
-        os.replace(beside, target)
-        written.append(target)
-    return written
+def write_samples(folder: Path, *, seed: int | None = None, force: bool = True) -> list[Path]:
+    """Write every sample file into a folder, each whole or not at all; return the paths.
+
+    Without ``force`` a file that is there with other content is refused with SettingError, and
+    nothing is written; so is a folder that cannot be written.
+    """
+    made = files(seed)
+    differing = [n for n in compare(folder, made) if (folder / n).exists()]
+    if differing and not force:
+        raise SettingError(
+            f"{folder / differing[0]}: the file is there already with other content; "
+            "use --force to replace it, or another --folder"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [put_file(folder / name, _writer(content)) for name, content in made.items()]
+    except OSError as fault:
+        raise SettingError(f"{folder}: cannot be written ({fault.strerror or fault})") from fault
+
+
+def _writer(content: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
+
+
+def compare(folder: Path, made: dict[str, bytes]) -> list[str]:
+    """The names of the made files that a folder lacks or holds with another content.
+
+    What is packed is compared unpacked: packers differ, the candles in the pack must not.
+    """
+    return [n for n, content in made.items() if _content(folder / n) != _unpacked(n, content)]
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return _unpacked(path.name, path.read_bytes())
+    except (OSError, EOFError, zlib.error):
+        return None
+
+
+def _unpacked(name: str, content: bytes) -> bytes:
+    return gzip.decompress(content) if name.endswith(".gz") else content
 
 
 if __name__ == "__main__":
-    for path in write_samples(Path(__file__).resolve().parents[2] / "data"):
+    for path in write_samples(SHIPPED):
         print(path.name, path.stat().st_size)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leverpack.candles.timeframes import HOUR_MS, timeframe_name
+from leverpack.errors import printable
 from leverpack.result import Floats, Ints
 
 Severity = Literal["info", "warning", "error"]
@@ -36,6 +37,10 @@ class Finding:
     line: int | None = None  # 1 is the file's first line; for tables, the first row
     count: int = 1
     treatment: str = ""
+    source: str = ""  # the file it was seen in; "" where it is about the whole
+
+    def __post_init__(self) -> None:
+        self.message = printable(self.message)  # it may quote the file
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as plain values for JSON."""
@@ -46,7 +51,26 @@ class Finding:
             "line": self.line,
             "count": self.count,
             "treatment": self.treatment,
+            "source": self.source,
         }
+
+
+def merge_findings(findings: list[Finding]) -> list[Finding]:
+    """The same remark on several columns or files as one, with the counts added up."""
+    merged: dict[tuple[str, ...], Finding] = {}
+    files: dict[tuple[str, ...], set[str]] = {}
+    for finding in findings:
+        key: tuple[str, ...] = (finding.severity, finding.code, finding.message, finding.treatment)
+        files.setdefault(key, set()).add(finding.source)
+        if key in merged:
+            merged[key] = replace(merged[key], count=merged[key].count + finding.count)
+        else:
+            merged[key] = finding
+    for of, seen in files.items():
+        if len(seen) > 1:
+            one = merged[of]
+            merged[of] = replace(one, message=f"{one.message} (in {len(seen)} files)")
+    return list(merged.values())
 
 
 def fault_count(findings: list[Finding]) -> int:
@@ -65,7 +89,8 @@ class Candles:
     """Candles of one symbol, oldest first; every array has one entry per candle.
 
     ``ts`` is the open time in epoch ms UTC, strictly ascending; prices are in quote currency,
-    volume as in the file (base units at most venues). ``timeframe_ms`` is 0 for one candle.
+    volume as in the file, in ``volume_unit`` where its header says which. ``timeframe_ms`` is 0
+    for one candle.
     """
 
     ts: Ints
@@ -84,6 +109,8 @@ class Candles:
     gaps: list[tuple[int, int]] = field(default_factory=list)  # (first missing ms, missing bars)
     duplicates: int = 0
     findings: list[Finding] = field(default_factory=list)
+    volume_unit: str = "unknown"  # "base", "quote", "contracts"
+    files: int = 1  # how many were joined
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -117,6 +144,7 @@ class Candles:
             "kind": self.kind,
             "symbol": self.symbol,
             "source": self.source,
+            "files": self.files,
             "rows": len(self.ts),
             "first": iso(int(self.ts[0])) if len(self.ts) else None,
             "last": iso(int(self.ts[-1])) if len(self.ts) else None,
@@ -128,6 +156,7 @@ class Candles:
             "treatment": treatments(self.findings),
             "columns": dict(self.columns),
             "unit": self.unit,
+            "volume_unit": self.volume_unit,
             "tz": "UTC",
             "order": self.order,
             "sum_close": float(self.close.sum()),
@@ -148,6 +177,7 @@ class Funding:
     order: str = "ascending"
     duplicates: int = 0
     findings: list[Finding] = field(default_factory=list)
+    files: int = 1  # how many were joined
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -172,6 +202,7 @@ class Funding:
             "kind": "funding",
             "symbol": self.symbol,
             "source": self.source,
+            "files": self.files,
             "rows": len(self.ts),
             "first": iso(int(self.ts[0])) if len(self.ts) else None,
             "last": iso(int(self.ts[-1])) if len(self.ts) else None,

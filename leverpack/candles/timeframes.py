@@ -16,6 +16,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 MONTH_MS = 30 * DAY_MS  # a nominal month; calendar months are 28 to 31 days
+_RUN = 12  # equal steps in a row that are a rhythm and no chance
 
 _UNITS = {
     "s": SECOND_MS,
@@ -82,6 +83,8 @@ def infer_timeframe(ts: Ints) -> int:
     if len(ts) < 2:
         return 0
     steps = np.diff(ts)
+    if (steps == steps[0]).all() and steps[0] < 28 * DAY_MS:
+        return int(steps[0])
     values, counts = np.unique(steps, return_counts=True)
     if values[0] >= 28 * DAY_MS and values[len(values) // 2] <= 31 * DAY_MS:
         return MONTH_MS
@@ -93,6 +96,30 @@ def infer_timeframe(ts: Ints) -> int:
         if counts[values % shorter == 0].sum() >= 0.95 * len(steps):
             return shorter
     return commonest
+
+
+def other_timeframe(ts: Ints, step: int) -> tuple[int, int] | None:
+    """Where ascending open times go on in another rhythm: (position, step in ms), else None.
+
+    Gaps come in any length; a dozen candles in a row that all step by another length than
+    ``step`` are candles of another timeframe. In a long series of a thinly traded market that
+    many equal gaps do happen, hence the doubled run there.
+    """
+    if step <= 0 or step == MONTH_MS or len(ts) <= _RUN:
+        return None
+    steps = np.diff(ts)
+    odd = np.flatnonzero(steps != step)
+    run = _RUN if len(ts) < 10_000 else 2 * _RUN
+    if len(odd) < run:
+        return None
+    kinds = steps[odd]
+    new = (np.diff(odd) != 1) | (np.diff(kinds) != 0)
+    starts = np.concatenate(([0], np.flatnonzero(new) + 1, [len(odd)]))
+    long = np.flatnonzero(np.diff(starts) >= run)
+    if not len(long):
+        return None
+    at = int(starts[long[0]])
+    return int(odd[at]), int(kinds[at])
 
 
 def bt_numbers(ts: Ints) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -34,6 +34,9 @@ _NAMED = re.compile(
     r"(?:^|[_\-. ])([a-z0-9]{2,15}?)([_\-]?)(fdusd|usdt|usdc|busd|usd)(?=$|[_\-. ])", re.IGNORECASE
 )
 
+# One missing month between archives is a gap; a longer hole makes two series.
+_LONGEST_HOLE_MS = 31 * DAY_MS
+
 
 def universe_from_files(
     sources: str | Path | Iterable[str | Path],
@@ -46,14 +49,17 @@ def universe_from_files(
 
     ``sources`` is a folder (all files right in it), a glob, a file, or several of them. A file
     that cannot be used is refused with its reason, and so are files that by their name hold
-    mark prices, index prices, premiums or funding. Of two files of one symbol the finer
-    timeframe counts, then the later one, and a note says so; a file without any volume counts
-    only where there is no other. ``now`` and ``on_fault`` are those of select and read_candles.
+    mark prices, index prices, premiums or funding. Files of one symbol and timeframe that
+    continue one another, such as monthly archives, are joined into one series. Of others the
+    finer timeframe counts, then the later one; a file without any volume counts only where
+    there is no other. Notes say all of this, and where a volume is hardly in base units.
+    ``now`` and ``on_fault`` are those of select and read_candles.
 
     Raises DataError for a source that matches no file, SettingError for impossible rules.
     """
     (rules := rules or UniverseRules()).validate()
     refused: dict[str, str] = {}
+    odd_volume: set[str] = set()
     by_symbol: dict[str, list[SymbolMeasures]] = {}
     for path in _files(sources):
         try:
@@ -62,8 +68,21 @@ def universe_from_files(
         except DataError as fault:
             refused[str(path)] = reason_of(fault)
             continue
+        if candles.volume_unit == "contracts" or _doubted(candles):
+            odd_volume.add(candles.source)
         by_symbol.setdefault(plain_symbol(found.symbol), []).append(found)
-    kept, notes = _one_each(by_symbol)
+    kept, notes = [], []
+    for symbol in sorted(by_symbol):
+        series, *passed_over = _series(by_symbol[symbol])
+        one, said = _joined(series, on_fault, now)
+        kept.append(one)
+        notes += said
+        if passed_over:
+            others = ", ".join(_file_of(m) for part in passed_over for m in part)
+            counts = ", ".join(_file_of(m) for m in series)
+            notes.append(f"{one.symbol}: {counts} counts, not {others}")
+        if odd_volume & {m.source for m in series}:
+            notes.append(f"{one.symbol}: the volume is hardly in base units, so volume/day is off")
     universe = select(kept, rules, now=now)
     universe.refused, universe.notes = refused, notes
     return universe
@@ -112,24 +131,49 @@ def _symbol(path: Path) -> str:
     return f"{named[1]}{'/' if named[2] else ''}{named[3]}".upper()
 
 
-def _one_each(
-    by_symbol: dict[str, list[SymbolMeasures]],
-) -> tuple[list[SymbolMeasures], list[str]]:
-    """The measures that count for each symbol, and a note where there was a choice."""
+def _doubted(candles: Candles) -> bool:
+    return any(f.code == "volume_unit" for f in candles.findings)
+
+
+def _series(measures: list[SymbolMeasures]) -> list[list[SymbolMeasures]]:
+    """The files of one symbol, those that continue one another together; what counts is first."""
 
     def key(m: SymbolMeasures) -> tuple[bool, int, int, int, str]:
         # One candle alone shows no timeframe (0), which must not pass for the finest.
         step = m.timeframe_ms or DAY_MS
         return not m.quote_volume, step, -m.last_ms, -m.days, m.source
 
-    kept, notes = [], []
-    for symbol in sorted(by_symbol):
-        best, *others = sorted(by_symbol[symbol], key=key)
-        kept.append(best)
-        if others:
-            passed_over = ", ".join(_file_of(m) for m in others)
-            notes.append(f"{best.symbol}: {_file_of(best)} counts, not {passed_over}")
-    return kept, notes
+    groups: dict[tuple[bool, int], list[SymbolMeasures]] = {}
+    for m in sorted(measures, key=lambda m: (m.first_ms, m.source)):
+        silent = m.days > 0 and not m.quote_volume  # less than a day shows no volume a day
+        groups.setdefault((silent, m.timeframe_ms), []).append(m)
+    series: list[list[SymbolMeasures]] = []
+    for group in groups.values():
+        end = 0
+        for i, m in enumerate(group):
+            goes_on = i > 0 and m.timeframe_ms and m.first_ms <= end + _LONGEST_HOLE_MS
+            if goes_on:
+                series[-1].append(m)
+            else:
+                series.append([m])
+            end = max(end, m.last_ms) if goes_on else m.last_ms
+    return sorted(series, key=lambda part: min(map(key, part)))
+
+
+def _joined(
+    series: list[SymbolMeasures], on_fault: OnFault, now: int | None
+) -> tuple[SymbolMeasures, list[str]]:
+    """The measures over files that continue one another, and a note that says so."""
+    last = max(series, key=lambda m: (m.last_ms, m.days))
+    if len(series) == 1:
+        return last, []
+    try:
+        candles = read_candles([m.source for m in series], on_fault=on_fault)
+        found = measure(replace(candles, symbol=last.symbol), now)
+    except DataError as fault:
+        return last, [f"{last.symbol}: {_file_of(last)} counts alone: {reason_of(fault)}"]
+    names = f"{_file_of(series[0])} to {_file_of(series[-1])}"
+    return found, [f"{last.symbol}: {len(series)} files joined, {names}"]
 
 
 def _file_of(m: SymbolMeasures) -> str:

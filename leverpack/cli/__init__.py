@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
-from leverpack.cli import backtest, config, data, margin, strategies, universe
+from leverpack.cli import (
+    backtest,
+    config,
+    data,
+    margin,
+    montecarlo,
+    paper,
+    report,
+    strategies,
+    sweep,
+    universe,
+    walkforward,
+)
 from leverpack.errors import InvariantError, LeverpackError
 
 EXIT_INPUT, EXIT_DEFECT, EXIT_INTERRUPTED = 2, 3, 130
@@ -23,6 +36,11 @@ app = typer.Typer(
 app.command("backtest")(backtest.backtest)
 app.add_typer(data.app, name="data")
 app.command("margin")(margin.margin)
+app.command("paper")(paper.paper)
+app.command("report")(report.report)
+app.command("sweep")(sweep.sweep)
+app.command("walkforward")(walkforward.walkforward)
+app.command("montecarlo")(montecarlo.montecarlo)
 app.command("universe")(universe.universe)
 app.command("strategies")(strategies.strategies)
 app.command("new-strategy")(strategies.new_strategy)
@@ -43,6 +61,9 @@ def _top(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Read every file anew (LEVERPACK_CACHE=off).")
+    ] = False,
 ) -> None:
     """Leveraged crypto strategies for Backtrader: backtest, check data, calculate margin."""
 
@@ -54,7 +75,9 @@ def run() -> None:
     """
     # Wherever it is written: people add --debug at the end of the line that has just failed.
     debug = "--debug" in sys.argv[1:]
-    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    if "--no-cache" in sys.argv[1:]:
+        os.environ["LEVERPACK_CACHE"] = "off"
+    arguments = [a for a in sys.argv[1:] if a not in ("--debug", "--no-cache")]
     try:
         # Not standalone: click would print usage errors in a box of several lines.
         sys.exit(app(args=arguments, prog_name="leverpack", standalone_mode=False) or 0)

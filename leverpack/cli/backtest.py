@@ -12,13 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
-from leverpack.errors import SettingError
+from leverpack.errors import DataError, SettingError
 
 Progress = Callable[[int, int], None]
 
 
 def backtest(
-    data: Annotated[Path, typer.Option(help="Candles: CSV or Parquet.")],
+    data: Annotated[Path, typer.Option(
+        help="Candles: a file (CSV, JSON, Parquet, Feather; packed or not), a folder or 'x/*.zip' "
+        "of files that make one series, or - for standard input."
+    )],
     mark: Annotated[Path | None, typer.Option(help="Mark candles, of any length.")] = None,
     funding: Annotated[Path | None, typer.Option(help="Funding settlements.")] = None,
     tiers: Annotated[
@@ -52,27 +55,39 @@ def backtest(
     ] = None,
     intrabar: Annotated[str | None, typer.Option(help="worst, ohlc or olhc.")] = None,
     on_fault: Annotated[str | None, typer.Option(help="Faulty rows: error, drop or fill.")] = None,
+    fill: Annotated[
+        str | None, typer.Option(help="Missing candles: none, previous (close) or error.")
+    ] = None,
+    survival: Annotated[bool, typer.Option(
+        "--survival", help="Look for the highest leverage that survives: up to 8 more runs."
+    )] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse files that the loader warns of.")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="Settings file, TOML.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    open_page: Annotated[bool, typer.Option(
+        "--open", help="Open the report in the browser; without --report it is reports/latest."
+    )] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Run a strategy over candles with leverage, liquidation, funding and fees."""
     from leverpack.backtest.settings import BacktestSettings
 
-    account = _account(
+    account = account_settings(
         config, leverage=leverage, margin_mode=margin_mode, cash=cash, venue=venue, maker=maker,
         taker=taker, slippage=slippage, interest_hourly=interest_hourly, intrabar=intrabar,
-        on_fault=on_fault,
+        on_fault=on_fault, fill=fill,
     )  # fmt: skip
     settings = BacktestSettings(
         data=data, mark=mark, funding=funding, tiers=tiers, symbol=symbol, strategy=strategy,
-        params=_pairs(param or []), start=_when("--from", start), end=_when("--to", end),
-        **account,
+        params=name_values(param or []), start=moment("--from", start), end=moment("--to", end),
+        strict=strict, survival=survival, **account,
     )  # fmt: skip
     settings.validate()
-    for option, path in (("--data", data), ("--mark", mark), ("--funding", funding)):
-        if path is not None and not path.exists():
-            raise SettingError(f"{option} {path}: there is no such file")
+    check_sources({"--data": data, "--mark": mark, "--funding": funding})
+    if open_page and report is None:
+        report = Path("reports") / "latest"
     if report is not None and report.exists() and not report.is_dir():
         raise SettingError(f"--report {report}: this is a file; name a folder")
     from leverpack.backtest.run import run_backtest
@@ -85,9 +100,27 @@ def backtest(
 
         written = write_report(result, report)
     _show(result, written, as_json)
+    if open_page:
+        from leverpack.cli.report import open_in_browser
+
+        open_in_browser(written["page"])
 
 
-def _account(config: Path | None, **given: Any) -> dict[str, Any]:
+def check_sources(named: dict[str, Path | None]) -> None:
+    """Raise SettingError for an option whose files are not there, before anything is read."""
+    from leverpack.candles.sources import STDIN, files_of
+
+    given = {option: str(path) for option, path in named.items() if path is not None}
+    if list(given.values()).count(STDIN) > 1:
+        raise SettingError(f"{' and '.join(given)}: standard input (-) can be only one of them")
+    for option, path in given.items():
+        try:
+            files_of(path)
+        except DataError as fault:
+            raise SettingError(f"{option} {fault}") from fault
+
+
+def account_settings(config: Path | None, **given: Any) -> dict[str, Any]:
     """The settings of all sources, with what the command line gave on top; warnings are said."""
     from leverpack.config import DEFAULT, STRATEGY_SETTINGS, load_settings, strategy_params
 
@@ -101,7 +134,7 @@ def _account(config: Path | None, **given: Any) -> dict[str, Any]:
     return account
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
+def name_values(texts: list[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for text in texts:
         name, sign, value = text.partition("=")
@@ -111,7 +144,7 @@ def _pairs(texts: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _when(option: str, text: str | None) -> date | datetime | None:
+def moment(option: str, text: str | None) -> date | datetime | None:
     if text is None:
         return None
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import keyword
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from leverpack.errors import SettingError, nearest
+from leverpack.files import put_text
 
 
 def strategies(
@@ -85,10 +85,8 @@ def new_strategy(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, template in targets.items():
-            beside = path.with_name(f".{path.name}.{os.getpid()}.part")
             text = pages.get_template(template).render(snake=snake, kind=f"{camel}Strategy")
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, path)
+            put_text(path, text)
     except OSError as fault:
         raise SettingError(f"--folder {folder}: cannot be written ({fault.strerror})") from fault
     first, second = targets

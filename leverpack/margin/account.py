@@ -56,6 +56,16 @@ class MarginAccount:
         self._moved = 0.0
         self.deposit(deposit)
 
+    def copy(self) -> MarginAccount:
+        """An account of its own with the same books, for asking "what if"."""
+        twin = MarginAccount(0.0, close_fee=self.close_fee, profile=self.profile)
+        twin.deposits, twin.wallet, twin._moved = self.deposits, self.wallet, self._moved
+        twin.costs = replace(self.costs)
+        twin.positions = {
+            key: replace(p, costs=replace(p.costs)) for key, p in self.positions.items()
+        }
+        return twin
+
     # -- settings -------------------------------------------------------------------------------
 
     def add_position(

@@ -66,6 +66,11 @@ def margin_after_fill(
     return kept + initial_margin_required(opened, price, leverage)
 
 
+def money_noise(wallet: float) -> float:
+    """How much money (quote) may be missing from a ``wallet`` by rounding alone."""
+    return 1e-9 * max(1.0, abs(wallet))
+
+
 def insurance_needed(collateral: float, pnl: float, fee: float) -> float:
     """What insurance adds (quote) so that a liquidation takes ``collateral`` at most."""
     left = collateral + pnl - fee

@@ -56,6 +56,15 @@ def margin_ratio(maintenance: float, balance: float) -> float:
     return maintenance / balance
 
 
+def liquidation_distance(side: float, price: float, liquidation: float) -> float:
+    """How far a mark ``price`` is from the liquidation price, a fraction of it; 0.0 beyond.
+
+    >>> liquidation_distance(1.0, 100.0, 90.0), liquidation_distance(-1.0, 100.0, 90.0)
+    (0.1, 0.0)
+    """
+    return max(0.0, side * ((price - liquidation) / price))
+
+
 def margin_level(equity: float, used_margin: float) -> float:
     """Equity over used margin (1.0 is 100 %), as spot margin venues report it; nan when flat."""
     if used_margin <= 0.0:

@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any
 
-from leverpack.report import words
-from leverpack.report.summary import headline, key_figures
+from leverpack.report import tradetable
+from leverpack.report.charts import run_charts
+from leverpack.report.months import monthly_returns
+from leverpack.report.render import render
+from leverpack.report.summary import headline, key_figures, run_title, survival_said
 from leverpack.report.tables import to_json_dict
 from leverpack.result import BacktestResult
 
-MOST_TRADES = 2_000  # beyond it a page gets heavy; trades.csv has all
+MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+FULL_HEAT = 0.05  # a month of 5 % has at least this much colour, so that calm runs look calm
 
 
-def render_page(result: BacktestResult, picture: bytes) -> str:
+def render_page(result: BacktestResult) -> str:
     """The page as text; every value from outside is escaped by the template engine."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("leverpack.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["words"] = words
-    run = result.run
-    template = environment.get_template("page.html.j2")
-    return template.render(
-        title=f"{run['strategy']} on {', '.join(run['symbols'])} {run['timeframe']}",
+    charts = run_charts(result)
+    trades = tradetable.trade_rows(result.trades, charts.last)
+    months = monthly_returns(result)
+    saved = to_json_dict(result)
+    return render(
+        "page.html.j2",
+        charts,
+        title=run_title(result),
         headline=headline(result),
         figures=key_figures(result),
-        picture=base64.b64encode(picture).decode("ascii"),
-        trades=result.trades[:MOST_TRADES],
-        more_trades=max(0, len(result.trades) - MOST_TRADES),
+        run=result.run,
         result=result,
-        settings=_settings(run),
-        data=_embedded(result),
+        totals=saved["totals"],
+        trades=trades[: tradetable.FIRST_ROWS],
+        all_trades=tradetable.packed(trades),
+        more_trades=max(0, len(result.trades) - tradetable.MOST_TRADES),
+        trade_columns=tradetable.COLUMNS,
+        months=months,
+        month_names=MONTH_NAMES,
+        heat=max([FULL_HEAT, *(abs(m) for row in months for m in row.months if m is not None)]),
+        survival=survival_said(result),
+        strategy_counts=[
+            (heading, counts)
+            for heading, counts in (
+                ("Entries that the strategy refused or cut", result.refusals),
+                ("Alarms: everything was closed", result.alarms),
+            )
+            if counts
+        ],
+        settings=_settings(saved["run"]),
     )
 
 
@@ -50,11 +60,5 @@ def _settings(run: dict[str, Any]) -> list[tuple[str, str]]:
             value = ", ".join(map(str, value))
         elif isinstance(value, float):
             value = f"{value:,.6g}"
-        rows.append((name.replace("_", " "), str(value)))
+        rows.append((name.replace("_", " "), "none" if value is None else str(value)))
     return rows
-
-
-def _embedded(result: BacktestResult) -> str:
-    """The run's totals as JSON for programs that read the page; safe inside a script element."""
-    totals = json.dumps(to_json_dict(result)["totals"], allow_nan=False)
-    return totals.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

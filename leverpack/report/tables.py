@@ -21,22 +21,23 @@ SYMBOL_COLUMNS = ("close", "mark", "position", "liquidation_price", "liquidation
 
 def to_json_dict(result: BacktestResult) -> dict[str, Any]:
     """Everything but the series by candle; what JSON cannot hold (NaN, inf) becomes None."""
-    plain = {
+    fields = {
         f.name: getattr(result, f.name)
         for f in dataclasses.fields(result)
         if f.name not in ("series", "symbols")
     }
-    cleaned: dict[str, Any] = _clean({"format": FORMAT_VERSION, **plain})
+    cleaned: dict[str, Any] = plain({"format": FORMAT_VERSION, **fields})
     return cleaned
 
 
-def _clean(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """``value`` as JSON holds it: records as dicts, NaN and inf as None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _clean(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(k): _clean(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_clean(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -65,9 +66,9 @@ def write_trades(result: BacktestResult, path: Path) -> None:
 def _arrow_type(name: str) -> Any:
     import pyarrow as pa
 
-    if name in ("symbol", "side", "reason"):
+    if name in ("symbol", "side", "reason", "exit_reason"):
         return pa.string()
-    return pa.int64() if name == "bars" else pa.float64()
+    return pa.int64() if name in ("bars", "duration_ms") else pa.float64()
 
 
 def _times(values: Any) -> Any:

@@ -60,3 +60,24 @@ def duration(first: int, last: int | None) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """1 liquidation, 2 liquidations."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+GAPS = {
+    "open": "gap: the candle opened beyond the price",
+    "mark": "gap: the mark went there, the last price did not",
+    "": "inside the candle",
+}
+"""Where a liquidation happened, by LiquidationRecord.gap."""
+
+
+def statistic(value: float | int | None, unit: str) -> str:
+    """The value of a Statistic with its unit."""
+    if value is None:
+        return "none"
+    if unit.startswith("fraction"):
+        return percent(value) + unit.removeprefix("fraction")
+    if unit == "quote":
+        return money(value)
+    if unit == "count":
+        return f"{value:,.0f}"
+    return f"{value:,.2f}" + {"x": "x", "days": " days"}.get(unit, "")

@@ -60,6 +60,23 @@ def trailing_stop(side: float, best: float, distance: float, before: float) -> f
     return max(stop, before) if side > 0.0 else min(stop, before)
 
 
+def trail_start(side: float, stop: float, distance: float) -> float:
+    """The price that a stop at ``stop`` trails ``distance`` (fraction) behind."""
+    return stop / (1.0 - side * distance)
+
+
+def break_even_stop(
+    side: float, stop: float, entry: float, fee_open: float, fee_close: float
+) -> float:
+    """``stop`` moved to where the position leaves without a loss; never back.
+
+    >>> break_even_stop(1.0, 97.0, 100.0, 0.0, 0.0), break_even_stop(1.0, 101.0, 100.0, 0.0, 0.0)
+    (100.0, 101.0)
+    """
+    even = break_even_price(side, entry, fee_open, fee_close)
+    return max(stop, even) if side > 0.0 else min(stop, even)
+
+
 def break_even_price(side: float, entry: float, fee_open: float, fee_close: float) -> float:
     """The exit price that pays both fees (fractions of notional) and leaves nothing.
 

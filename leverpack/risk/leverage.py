@@ -6,6 +6,7 @@ be answered (a value still warming up, a volatility of zero) gives 0.0: no trade
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from leverpack.margin.brackets import maintenance_margin
@@ -13,6 +14,9 @@ from leverpack.margin.brackets import maintenance_margin
 STRONG_TREND, WEAK_TREND = 25.0, 15.0  # ADX
 DEEP_DRAWDOWN, DRAWDOWN = 0.10, 0.05  # fractions of the peak
 LOWEST_VOLATILITY_FACTOR = 0.5
+DAYS_A_YEAR = 365.0  # crypto trades on all of them
+GUIDE, VOLATILITY, KELLY, DRAWDOWN_CONTROL = range(4)
+MODELS = ("guide", "volatility", "kelly", "drawdown")  # their names, in that order
 
 
 def volatility_factor(volatility: float, threshold: float) -> float:
@@ -112,6 +116,29 @@ def drawdown_control_leverage(base: float, drawdown: float, max_drawdown: float)
         return base
     # Rounding may carry a drawdown next to 0 an ulp over the base.
     return min(base, base * (max_drawdown - drawdown) / (max_drawdown * (1.0 - drawdown)))
+
+
+def model_leverage(
+    model: int, base: float, side: float, drawdown: float, drawdown_limit: float,
+    volatility: float, volatility_threshold: float, volatility_target: float, adx: float,
+    mean: float, mean_square: float, kelly_fraction: float,
+) -> float:  # fmt: skip
+    """What one model says for an entry: GUIDE, VOLATILITY, KELLY or DRAWDOWN_CONTROL (0 to 3).
+
+    Volatilities are fractions a day, ``mean`` and ``mean_square`` those of the returns of single
+    candles; what a model does not read may be NaN. 0.0: no trade.
+
+    >>> model_leverage(VOLATILITY, 2.0, 1.0, 0.0, 0.2, 0.02, 0.02, 0.04, 30.0, 0.0, 0.0, 0.5)
+    2.0
+    """
+    if model == GUIDE:
+        year = math.sqrt(DAYS_A_YEAR)
+        return guide_leverage(base, volatility * year, volatility_threshold * year, adx, drawdown)
+    if model == VOLATILITY:
+        return volatility_target_leverage(volatility_target, volatility)
+    if model == DRAWDOWN_CONTROL:
+        return drawdown_control_leverage(base, drawdown, drawdown_limit)
+    return kelly_leverage(side * mean, mean_square - mean * mean, kelly_fraction)
 
 
 def smaller_leverage(one: float, other: float) -> float:

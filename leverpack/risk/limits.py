@@ -8,6 +8,7 @@ from typing import Any
 from leverpack.errors import SettingError
 from leverpack.risk import caps
 from leverpack.risk.caps import allowed_size
+from leverpack.risk.halts import day_is_lost, drawdown_is_full, drawdown_of
 from leverpack.risk.state import MemoryStore, StateStore
 
 DAY_MS = 86_400_000
@@ -108,17 +109,17 @@ class LimitBook:
             self._new_day(day, equity)
         if equity > state.peak:
             state.peak = equity
-        self._drawdown = 1.0 - equity / state.peak if state.peak > 0.0 else 0.0
+        self._drawdown = drawdown_of(equity, state.peak)
         if state.stopped:
             return ""
         limits = self.limits
         lost = state.day_equity - equity
-        if limits.max_daily_loss and lost >= limits.max_daily_loss:
+        if day_is_lost(state.day_equity, equity, limits.max_daily_loss):
             return self.stop(
                 f"max_daily_loss: {lost:,.2f} lost today, {limits.max_daily_loss:,.2f} allowed",
                 until_reset=False,
             )
-        if limits.max_drawdown and equity <= state.peak * (1.0 - limits.max_drawdown):
+        if drawdown_is_full(state.peak, equity, limits.max_drawdown):
             return self.stop(
                 f"max_drawdown: {self._drawdown:.2%} below the peak, "
                 f"{limits.max_drawdown:.2%} allowed",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+BY_RISK, BY_GUIDE, BY_STAKE, BY_EQUITY = range(4)
+SIZINGS = ("risk", "guide", "stake", "equity")  # their names, in that order
+
 
 def risk_size(equity: float, risk_fraction: float, entry: float, stop_fraction: float) -> float:
     """Base units that lose ``equity * risk_fraction`` when ``entry`` moves by ``stop_fraction``.
@@ -45,6 +48,26 @@ def equity_size(equity: float, fraction: float, leverage: float, price: float) -
     0.06
     """
     return stake_size(equity * fraction, leverage, price)
+
+
+def wanted_size(
+    sizing: int, equity: float, risk_fraction: float, stake: float, equity_fraction: float,
+    price: float, stop_distance: float, leverage: float,
+) -> float:  # fmt: skip
+    """Base units by one of the four ways to size: BY_RISK, BY_GUIDE, BY_STAKE, BY_EQUITY (0 to 3).
+
+    ``stop_distance`` in quote currency; before limits and margin.
+
+    >>> round(wanted_size(BY_RISK, 10_000.0, 0.01, 1.0, 0.1, 50_000.0, 1_500.0, 2.0), 4)
+    0.0667
+    """
+    if sizing == BY_STAKE:
+        return stake_size(stake, leverage, price)
+    if sizing == BY_EQUITY:
+        return equity_size(equity, equity_fraction, leverage, price)
+    if sizing == BY_GUIDE:
+        return guide_size(equity, risk_fraction, price, stop_distance / price, leverage)
+    return risk_size(equity, risk_fraction, price, stop_distance / price)
 
 
 def confidence_multiplier(confidence: float, minimum: float) -> float:

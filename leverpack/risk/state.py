@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Protocol
 
 from leverpack.errors import DataError
+from leverpack.files import put_text
 
 
 class StateStore(Protocol):
@@ -64,9 +64,4 @@ class FileStore:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the file in one step, on the disk before this returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        with beside.open("w", encoding="utf-8") as file:
-            json.dump(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, self.path)
+        put_text(self.path, json.dumps(state), durable=True)

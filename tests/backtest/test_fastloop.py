@@ -20,7 +20,7 @@ from leverpack.candles.feed import CandleFeed
 from tests.conftest import needs_shared, real
 
 
-def walk(count: int = 600, seed: int = 1, start: str = "2025-01-01", freq: str = "h") -> Any:
+def walk(count: int = 600, seed: int = 1, start: str = "2015-01-05", freq: str = "h") -> Any:
     """A random walk as a DataFrame of candles; every fourteenth candle does not move at all."""
     rng = np.random.default_rng(seed)
     close = np.round(100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.01, count))), 2)

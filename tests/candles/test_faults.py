@@ -175,16 +175,6 @@ def test_check_tells_kinds_apart(tmp_path: Path) -> None:
     assert check_file(fund)["kind"] == "funding"
 
 
-def test_what_deserves_a_warning(tmp_path: Path) -> None:
-    flat = [f"{START + i * HOUR},1,1,1,1,5" for i in range(30)]
-    codes = {f.code for f in read_candles(write(tmp_path / "a.csv", flat)).findings}
-    assert "flat" in codes
-    jump = [*rows(5), *(f"{START + i * HOUR},9,10,8,9,1" for i in range(5, 9))]
-    assert "jump" in {f.code for f in read_candles(write(tmp_path / "b.csv", jump)).findings}
-    off = rows(10) + rows(10, start=START + 20 * HOUR + 123_000)
-    assert "off_grid" in {f.code for f in read_candles(write(tmp_path / "c.csv", off)).findings}
-
-
 @OFTEN
 @given(order=st.permutations(range(12)), twins=st.lists(st.integers(0, 11), max_size=4))
 def test_shuffled_and_repeated_rows_never_change_silently(

@@ -95,7 +95,7 @@ def test_all_lines_equal_backtraders_own_feed(tmp_path: Path) -> None:
 
 
 def test_daily_candles_carry_the_sessions_end_as_backtraders_do(tmp_path: Path) -> None:
-    path = stamped(tmp_path / "x.csv", 900, step="D")
+    path = stamped(tmp_path / "x.csv", 600, step="D")
     daily = {"timeframe": bt.TimeFrame.Days, "compression": 1}
     same(buffers(CandleFeed(dataname=path)), buffers(stock(path, **daily)))
 

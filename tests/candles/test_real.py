@@ -1,4 +1,4 @@
-"""All real files of the shared material, against the figures that come with them."""
+"""All real perpetual files of the shared material, against the figures that come with them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from leverpack.candles.check import check_file
-from leverpack.candles.reader import load_candles, read_candles, read_funding
+from leverpack.candles.reader import read_candles, read_funding
 from leverpack.candles.series import iso
 from leverpack.candles.timeframes import timeframe_name
-from leverpack.errors import DataError
 from tests.conftest import needs_shared, real, shared_dir
 
 pytestmark = needs_shared
@@ -45,34 +44,6 @@ def test_perpetuals(entry: dict[str, Any]) -> None:
     if "low_min" in entry and entry["low_min"] is not None:
         assert read.low.min() == entry["low_min"]
         assert read.high.max() == entry["high_max"]
-
-
-@pytest.mark.parametrize("entry", _index("formats"), ids=lambda e: e["file"].split(".")[0])
-def test_formats(entry: dict[str, Any]) -> None:
-    path = shared_dir() / "data" / "formats" / entry["file"]
-    if entry["kind"] == "negative" or entry["file"].startswith("wide_"):
-        with pytest.raises(DataError, match="no column named"):
-            read_candles(path)
-        return
-    if entry["kind"] == "funding":
-        funding = read_funding(path)
-        assert len(funding) == entry["expected_rows_after_cleaning"]
-        if "sum_rate" in entry:
-            assert funding.rate.sum() == pytest.approx(entry["sum_rate"], abs=1e-9)
-        return
-    kind = "mark" if entry["kind"] == "mark" else "trade"
-    read = load_candles(path, kind=kind, on_fault="drop")
-    assert len(read) == entry["expected_rows_after_cleaning"]
-    assert iso(int(read.ts[0]))[:16] == entry["first_ts_utc"][:16]
-    assert iso(int(read.ts[-1]))[:16] == entry["last_ts_utc"][:16]
-    assert timeframe_name(read.timeframe_ms) == entry["timeframe"]
-    assert read.order == entry["order"]
-    assert sum(n for _, n in read.gaps) == (entry.get("missing_bars") or 0)
-    assert read.close.sum() == pytest.approx(entry["sum_close"], rel=1e-12)
-    assert read.volume.sum() == pytest.approx(entry.get("sum_volume", read.volume.sum()), rel=1e-7)
-    for at, row in ((0, entry["first_row"]), (-1, entry["last_row"])):
-        for what in ("open", "high", "low", "close"):
-            assert getattr(read, what)[at] == row[what]
 
 
 def test_check_speaks_of_duplicates_and_of_a_flat_market() -> None:

@@ -12,12 +12,14 @@ from leverpack.candles.align import align_mark, schedule_funding
 from leverpack.candles.reader import read_candles, read_funding
 from leverpack.candles.sample import (
     Made,
+    compare,
     files,
     make_crash_month,
     make_year,
     write_samples,
 )
 from leverpack.candles.timeframes import HOUR_MS
+from leverpack.errors import SettingError
 from tests.conftest import ROOT
 
 DATA = ROOT / "data"
@@ -36,6 +38,31 @@ def test_the_files_are_those_the_generator_makes(made: dict[str, bytes]) -> None
             kept, content = gzip.decompress(kept), gzip.decompress(content)
         assert kept == content, name
     assert sum(p.stat().st_size for p in DATA.iterdir()) < 2_000_000
+
+
+def test_another_seed_is_another_market_of_the_same_kind(made: dict[str, bytes]) -> None:
+    again, other = make_year(20250126), make_year(7)
+    np.testing.assert_array_equal(again.candles.close, make_year().candles.close)
+    assert len(other.candles) == 8760
+    assert not np.array_equal(other.candles.close, again.candles.close)
+    assert (other.candles.low <= other.candles.close).all()
+
+
+def test_comparing_and_not_overwriting(tmp_path: Path, made: dict[str, bytes]) -> None:
+    assert compare(DATA, made) == []
+    assert compare(tmp_path, made) == list(made)
+    write_samples(tmp_path)
+    assert compare(tmp_path, made) == []
+    changed = tmp_path / "made_BTCUSDT_funding_2025.csv"
+    changed.write_text("mine\n")
+    packed = tmp_path / "made_BTCUSDT_1m_crash.csv.gz"
+    packed.write_bytes(gzip.compress(gzip.decompress(packed.read_bytes()), 1))  # another packer
+    assert compare(tmp_path, made) == [changed.name]
+    with pytest.raises(SettingError, match=r"made_BTCUSDT_funding_2025.csv: .*--force"):
+        write_samples(tmp_path, force=False)
+    assert changed.read_text() == "mine\n"
+    write_samples(tmp_path)
+    assert compare(tmp_path, made) == []
 
 
 def test_writing_leaves_no_parts_behind(tmp_path: Path, made: dict[str, bytes]) -> None:

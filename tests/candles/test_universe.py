@@ -422,15 +422,72 @@ def test_files_folders_and_globs_name_the_same_files_once(tmp_path: Path):
 
 
 def test_of_equal_timeframes_the_later_file_and_never_one_without_volume(tmp_path: Path):
-    late = walk(2, 40, HOUR, start=START + 40 * DAY)
+    late = walk(2, 40, HOUR, start=START + 72 * DAY)
     save(tmp_path, "AAAUSDT-2025-02.csv", walk(1, 40))
     save(tmp_path, "AAAUSDT-2025-03.csv", late)
-    index = walk(3, 40, HOUR // 4, start=START + 40 * DAY)
+    index = walk(3, 40, HOUR // 4, start=START + 72 * DAY)
     save(tmp_path, "AAAUSDT-x.csv", replace(index, volume=np.zeros(len(index))))
     got = universe_from_files(tmp_path)
     assert Path(got.chosen[0].source).name == "AAAUSDT-2025-03.csv"
     agrees(got.chosen[0], late)
     assert "not AAAUSDT-2025-02.csv (1h), AAAUSDT-x.csv (15m)" in got.notes[0]
+
+
+def test_monthly_archives_are_one_series(tmp_path: Path):
+    whole = walk(1, 90)
+    month, hours = 30 * 24, len(whole)
+    save(tmp_path, "AAAUSDT-1h-2025-01.csv", whole.slice(0, month))
+    save(tmp_path, "AAAUSDT-1h-2025-02.csv", whole.slice(month, 2 * month))
+    save(tmp_path, "AAAUSDT-1h-2025-03.csv", whole.slice(2 * month - 5, hours - 20))  # overlaps
+    save(tmp_path, "AAAUSDT-1h-2025-04.csv", whole.slice(hours - 20, hours))  # under a day
+    save(tmp_path, "AAAUSDT-4h.csv", walk(1, 90, 4 * HOUR))
+    save(tmp_path, "BBBUSDT-1h.csv", walk(2, 90))
+    got = universe_from_files(tmp_path)
+    (one,) = [m for m in got.chosen if m.symbol == "AAAUSDT"]
+    agrees(one, whole)
+    assert got.notes[0] == (
+        "AAAUSDT: 4 files joined, AAAUSDT-1h-2025-01.csv (1h) to AAAUSDT-1h-2025-04.csv (1h)"
+    )
+    assert got.notes[1].endswith("not AAAUSDT-4h.csv (4h)")
+    assert len(got.notes) == 2
+
+
+def test_a_missing_month_is_a_gap_a_missing_season_another_series(tmp_path: Path):
+    early, late = walk(1, 40), walk(2, 40, start=START + 71 * DAY)
+    save(tmp_path, "AAAUSDT-a.csv", early)
+    save(tmp_path, "AAAUSDT-b.csv", late)
+    got = universe_from_files(tmp_path)
+    assert got.chosen[0].days == 80
+    save(tmp_path, "AAAUSDT-b.csv", replace(late, ts=late.ts + HOUR))
+    got = universe_from_files(tmp_path)
+    agrees(got.chosen[0], replace(late, ts=late.ts + HOUR))
+    assert got.notes == ["AAAUSDT: AAAUSDT-b.csv (1h) counts, not AAAUSDT-a.csv (1h)"]
+
+
+def test_archives_that_contradict_each_other_are_not_joined(tmp_path: Path):
+    save(tmp_path, "AAAUSDT-a.csv", walk(1, 40))
+    other = walk(2, 40, start=START + 39 * DAY)
+    save(tmp_path, "AAAUSDT-b.csv", other)
+    got = universe_from_files(tmp_path)
+    agrees(got.chosen[0], other)
+    (note,) = got.notes
+    assert note.startswith("AAAUSDT: AAAUSDT-b.csv (1h) counts alone: ")
+    assert "AAAUSDT-a.csv" in note
+    joined = universe_from_files(tmp_path, on_fault="drop")
+    assert joined.chosen[0].days == 79
+
+
+def test_a_volume_in_quote_currency_or_contracts(tmp_path: Path):
+    c = walk(1, 40)
+    path = save(tmp_path, "AAAUSDT-1h.csv", c)
+    plain = universe_from_files(tmp_path).chosen[0].quote_volume
+    turnover = replace(c, volume=c.volume * c.close)
+    path = save(tmp_path, "AAAUSDT-1h.csv", turnover)
+    path.write_text(path.read_text().replace(",volume", ",quote_volume"))
+    assert universe_from_files(tmp_path).chosen[0].quote_volume == pytest.approx(plain)
+    path = save(tmp_path, "AAAUSDT-1h.csv", replace(c, volume=c.volume * 1e10))
+    (note,) = universe_from_files(tmp_path).notes
+    assert note == "AAAUSDT: the volume is hardly in base units, so volume/day is off"
 
 
 def test_a_single_candle_is_not_the_finest(tmp_path: Path):

@@ -29,7 +29,9 @@ def test_the_sample_backtest_prints_a_table_and_writes_the_report(
     assert "Liquidations / calls" in out
     assert "report.html" in out.replace("\n", "")
     written = {p.name for p in (tmp_path / "r").iterdir()}
-    assert written == {"result.json", "trades.csv", "margin.csv", "chart.png", "report.html"}
+    assert written == {
+        "result.json", "series.parquet", "trades.csv", "margin.csv", "chart.png", "report.html"
+    }
     result = json.loads((tmp_path / "r" / "result.json").read_text())
     totals = result["totals"]
     assert result["run"]["loop"] == "fast"

@@ -44,7 +44,9 @@ CHANGED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "interest_hourly": ("LEVERPACK_INTEREST_HOURLY", "0.00001", ()),
     "intrabar": ("LEVERPACK_INTRABAR", "ohlc", NARROW),
     "on_fault": ("LEVERPACK_ON_FAULT", "drop", ()),
+    "fill": ("LEVERPACK_FILL", "previous", ()),
 }
+SHOWN_APART = ("max_positions", "on_fault", "fill")
 LIVE = {
     "enable_live_trading": ("ENABLE_LIVE_TRADING", "true"),
     "sandbox": ("LEVERPACK_SANDBOX", "false"),
@@ -79,7 +81,7 @@ def test_the_list_is_all_there_is() -> None:
     assert set(CHANGED) | set(LIVE) == set(Settings.model_fields)
 
 
-@pytest.mark.parametrize("field", [f for f in CHANGED if f not in ("max_positions", "on_fault")])
+@pytest.mark.parametrize("field", [f for f in CHANGED if f not in SHOWN_APART])
 def test_a_changed_value_changes_the_result(
     leverpack: Call, clean: pytest.MonkeyPatch, field: str  # noqa: F811
 ) -> None:
@@ -113,6 +115,23 @@ def test_the_treatment_of_faults(
     assert "is not a number" in outcome(leverpack, data=path)
     clean.setenv(*CHANGED["on_fault"][:2])
     assert outcome(leverpack, data=path).startswith("{")
+
+
+def test_the_treatment_of_missing_candles(
+    leverpack: Call, clean: pytest.MonkeyPatch, tmp_path: Path  # noqa: F811
+) -> None:
+    lines = YEAR.read_text().splitlines()
+    path = tmp_path / "gaps.csv"
+    path.write_text("\n".join(lines[:100] + lines[124:]) + "\n")
+
+    def said(*arguments: str) -> str:
+        code, out, err = leverpack("backtest", "--data", str(path), "--json", *arguments)
+        return err if code else json.dumps(json.loads(out))
+
+    assert "24 missing candles in 1 gaps" not in said()
+    clean.setenv(*CHANGED["fill"][:2])
+    assert "24 missing candles in 1 gaps" in said()
+    assert "gaps.csv:100: after this line 24 1h candles are missing" in said("--fill", "error")
 
 
 def test_open_positions_reach_the_strategy(

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 
 from leverpack.margin.compiled import compile_scalars, scalar_functions
-from leverpack.risk import caps, exits, guide, leverage, sizing
+from leverpack.risk import caps, exits, guide, halts, leverage, sizing, watch
 from strategies import adaptive, confidence_ladder, conservative, margin_monitor, micro_stake
 from tests.margin.test_compile import arguments, bits
 
 MODULES = (
-    leverage, sizing, exits, caps, conservative, adaptive, margin_monitor, micro_stake,
-    confidence_ladder,
+    leverage, sizing, exits, caps, halts, watch, conservative, adaptive, margin_monitor,
+    micro_stake, confidence_ladder,
 )  # fmt: skip
 RULES = sorted(scalar_functions(*MODULES).keys() - scalar_functions().keys())
 

@@ -59,6 +59,16 @@ def test_a_ladder_closes_30_30_40_at_its_targets() -> None:
     assert not ran.broker.pending
 
 
+def test_rounding_in_the_parts_leaves_no_order_for_the_next_position() -> None:
+    for step in range(30):
+        ran = play(
+            [*flat(100, 2), to(100, 111), *flat(105, 2)], once(2, 1), leverage=10.0,
+            targets=((0.004, 0.3), (0.05, 0.3), (0.1, 0.4)), risk_per_trade=0.002 + step * 7.3e-5,
+        )  # fmt: skip
+        assert ran.getposition(ran.data).size == 0.0
+        assert not [o for o in ran.broker.pending if o.alive()], step
+
+
 def test_a_ladder_for_a_short_in_one_fall() -> None:
     rows = [*flat(100, 2), to(100, 80), *flat(80)]
     ran = play(rows, once(2, -1), targets=LADDER, stop_loss_pct=0.05)
@@ -85,6 +95,19 @@ def test_after_the_first_target_the_stops_trail() -> None:
         ("trail", pytest.approx(-0.3 * size), pytest.approx(109 * 0.97)),
         ("trail", pytest.approx(-0.4 * size), pytest.approx(109 * 0.97)),
     ]
+
+
+def test_a_trailing_stop_that_has_gone_far_fills_where_it_stands() -> None:
+    # Made at 106; by the close of 125 it stands at 121.25, and that is where it has to fill.
+    rows = [*flat(100, 2), to(100, 105), to(105, 107), to(107, 125), to(125, 110), *flat(110)]
+    ran = play(rows, once(2, 1), targets=((0.06, 0.5), (0.5, 0.5)), trail_pct=0.03)
+    assert ran.fills[-1] == ("trail", pytest.approx(-0.5 * ran.fills[0][1]), 125 * 0.97)
+
+
+def test_at_1x_a_gap_through_the_stop_fills_at_the_open() -> None:
+    rows = [*flat(100, 4), to(80, 79), *flat(79)]
+    ran = play(rows, once(2, 1), leverage=1.0, stop_loss_pct=0.05)
+    assert ran.fills[-1] == ("stop", pytest.approx(-ran.fills[0][1]), 80.0)
 
 
 def test_a_trailing_stop_is_never_under_the_one_before() -> None:

@@ -1,0 +1,1 @@
+"""Candles, mark candles, funding and tier tables from an exchange into the project's own files."""

@@ -1,0 +1,1 @@
+"""A local exchange on replayed candles that unmodified exchange clients can trade on."""

@@ -1,0 +1,1 @@
+"""The Binance USD-M futures protocol over the paper exchange's engine."""

@@ -1,0 +1,141 @@
+"""Hands work over through joblib: to processes of this machine, or to a Dask cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import joblib
+
+from leverpack.backtest.settings import BacktestSettings
+from leverpack.errors import SettingError
+from leverpack.sweep.engine import SweepEngine
+from leverpack.sweep.market import SweepMarket
+from leverpack.sweep.outcome import Outcome
+
+Numbered = tuple[int, Mapping[str, Any]]
+_SETS_A_TASK = 32  # compiled ones; those that Cerebro runs go one by one
+_SECONDS_TO_ANSWER = 10
+_LOCK = threading.Lock()
+_LATEST: list[tuple[str, SweepEngine]] = []  # of this process: at most one
+
+
+def hand_over(
+    function: Callable[..., Any], shared: tuple[Any, ...], calls: Iterable[tuple[Any, ...]], *,
+    workers: int | None = None, cluster: str | None = None,
+) -> Iterator[Any]:  # fmt: skip
+    """What ``function(*shared, *call)`` answers for each call, in the order in which it is ready.
+
+    ``shared`` goes to each worker of a ``cluster`` (the address of a Dask scheduler) once; else
+    ``workers`` processes of this machine do it, None: one a core, 1: this one. On a cluster a
+    call whose worker is lost is made again by another one, and is answered once. Calls are taken
+    as workers become free. Raises SettingError where no scheduler answers.
+    """
+    if cluster is not None:
+        yield from _on_cluster(function, shared, calls, cluster)
+    elif workers == 1:
+        for call in calls:
+            yield function(*shared, *call)
+    else:
+        parallel = joblib.Parallel(
+            n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered", batch_size=1
+        )
+        yield from parallel(joblib.delayed(_call)(function, shared, c) for c in calls)
+
+
+def _call(function: Callable[..., Any], shared: tuple[Any, ...], call: tuple[Any, ...]) -> Any:
+    return function(*shared, *call)
+
+
+def _on_cluster(
+    function: Callable[..., Any], shared: tuple[Any, ...], calls: Iterable[tuple[Any, ...]],
+    address: str,
+) -> Iterator[Any]:  # fmt: skip
+    # Every worker gets a copy of what is shared, so that it is not lost with one of them.
+    with _client(address) as client, joblib.parallel_config(
+        backend="dask", client=client, scatter=[shared],
+        wait_for_workers_timeout=_SECONDS_TO_ANSWER,
+    ):  # fmt: skip
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+        yield from parallel(joblib.delayed(_call)(function, shared, c) for c in calls)
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Any]:
+    """A client of the scheduler; what goes wrong with the cluster becomes one sentence."""
+    try:
+        import distributed
+    except ImportError as fault:
+        raise SettingError(
+            "--cluster: the distributed library is not there; pip install 'leverpack[cluster]'"
+        ) from fault
+    try:
+        client: Any = distributed.Client(  # type: ignore[no-untyped-call]
+            address, timeout=_SECONDS_TO_ANSWER, set_as_default=False
+        )
+    except (OSError, ValueError) as fault:
+        raise SettingError(
+            f"--cluster {address}: no Dask scheduler answers there; start one with dask "
+            "scheduler and give the address that it prints, such as tcp://10.0.0.5:8786"
+        ) from fault
+    with client:
+        if not client.scheduler_info()["workers"]:
+            raise SettingError(
+                f"--cluster {address}: the scheduler has no workers; start some with dask worker "
+                f"{address}"
+            )
+        try:
+            yield client
+        except distributed.KilledWorker as fault:
+            raise SettingError(
+                f"--cluster {address}: a task was lost with every worker that tried it; look at "
+                "their memory, and give fewer candles or larger workers"
+            ) from fault
+
+
+def run_on_cluster(
+    engine: SweepEngine, key: str, sets: Iterable[Numbered], address: str, most_trades: int = 0
+) -> Iterator[Outcome]:
+    """Run numbered sets on the workers of a Dask scheduler; ``key`` names what the engine runs.
+
+    The candles are sent; leverpack, a strategy file and a tier file must be there.
+    """
+    waiting = iter(sets)
+    at_once = 1 if engine.why_not else _SETS_A_TASK
+    chunks = iter(lambda: (list(islice(waiting, at_once)),), ([],))
+    shared = (key, engine.settings, engine.market, most_trades)
+    for outcomes in hand_over(run_part, shared, chunks, cluster=address):
+        yield from outcomes
+
+
+def run_part(
+    key: str, settings: BacktestSettings, market: SweepMarket, most_trades: int,
+    sets: Sequence[Numbered],
+) -> list[Outcome]:  # fmt: skip
+    """All of ``sets`` in the worker that calls it, whose engine stays for the next part."""
+    with _LOCK:  # preparing is no work for threads, nor is Cerebro
+        engine = _engine(key, settings, market)
+        ready = [(n, params, engine.prepare(n, params)) for n, params in sets]
+        slow = {
+            n: engine.through_cerebro(n, params, made, most_trades=most_trades)
+            for n, params, made in ready
+            if isinstance(made, str)
+        }
+    done = []
+    for number, _, made in ready:
+        if isinstance(made, Outcome):
+            done.append(made)
+        elif isinstance(made, str):
+            done.append(slow[number])
+        else:
+            done.append(engine.run(made, most_trades=most_trades))
+    return done
+
+
+def _engine(key: str, settings: BacktestSettings, market: SweepMarket) -> SweepEngine:
+    if not _LATEST or _LATEST[0][0] != key:
+        _LATEST[:] = [(key, SweepEngine(settings, market))]
+    return _LATEST[0][1]

@@ -1,0 +1,185 @@
+"""Runs many parameter sets: compiled ones in threads, the others through Cerebro in processes."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from leverpack.backtest.settings import BacktestSettings
+from leverpack.sweep.cluster import run_on_cluster
+from leverpack.sweep.engine import Job, SweepEngine
+from leverpack.sweep.grid import Grid
+from leverpack.sweep.market import SweepMarket
+from leverpack.sweep.outcome import Outcome
+from leverpack.sweep.results import ResultFile
+from leverpack.sweep.sets import settled
+
+Numbered = tuple[int, Mapping[str, Any]]
+OnResult = Callable[[Outcome], Any]
+_SETS_A_BATCH = 32  # for each worker
+_WINDOW = 4_096  # sets that are put in order at a time, where they are no grid
+
+
+def run_sweep(
+    settings: BacktestSettings, grid: Iterable[Mapping[str, Any]], *, workers: int | None = None,
+    on_result: OnResult | None = None, out: Path | None = None, most_trades: int = 0,
+    market: SweepMarket | None = None, engine: SweepEngine | None = None,
+    cluster: str | None = None,
+) -> Generator[Outcome, None, None]:  # fmt: skip
+    """Run every set of ``grid`` (a Grid, or any parameter sets) and yield what each came to.
+
+    A set is a mapping of strategy parameters; it stands over those of ``settings``, and what
+    comes out is what ``leverpack backtest`` makes of it. Sets come in the order that shares
+    indicators best, with their number in the grid. ``workers`` None is every core. ``on_result``
+    is called with each outcome. With ``out`` the rows go into that Parquet file (see
+    leverpack.sweep.results); sets that it holds are left out, and an interruption keeps what is
+    done. ``most_trades`` of each set's trades come along. ``cluster`` is the address of a Dask
+    scheduler whose workers run the sets instead (leverpack.sweep.cluster). Raises DataError and
+    SettingError; a set that makes no sense is an outcome that says so.
+
+    Nothing runs before the first outcome is asked for.
+    """
+    engine = engine or SweepEngine(settings, market)
+    sets = in_good_order(engine, grid)
+    file = None
+    if out is not None:
+        file = held = ResultFile(Path(out), sweep_key(engine), said_settings(settings))
+        sets = (s for s in sets if not held.holds(s[1]))
+    try:
+        if cluster is not None:
+            outcomes = run_on_cluster(engine, sweep_key(engine), sets, cluster, most_trades)
+        else:
+            outcomes = run_sets(engine, sets, workers=workers, most_trades=most_trades)
+        for outcome in outcomes:
+            if file is not None:
+                file.add(outcome)
+            if on_result is not None:
+                on_result(outcome)
+            yield outcome
+    finally:
+        if file is not None:
+            file.close()
+
+
+def run_sets(
+    engine: SweepEngine, sets: Iterable[Numbered], *, workers: int | None = None,
+    most_trades: int = 0,
+) -> Iterator[Outcome]:  # fmt: skip
+    """Run numbered sets on an engine; outcomes come batch by batch, in their order within one."""
+    count = workers or joblib.cpu_count()
+    waiting = iter(sets)
+    while batch := list(islice(waiting, _SETS_A_BATCH * count)):
+        yield from _run_batch(engine, batch, count, most_trades)
+
+
+def _run_batch(
+    engine: SweepEngine, batch: Sequence[Numbered], workers: int, most_trades: int
+) -> Iterator[Outcome]:
+    prepared = [(n, params, engine.prepare(n, params)) for n, params in batch]
+    jobs: list[Job] = [p for _, _, p in prepared if isinstance(p, tuple)]
+    slow = [(n, params, p) for n, params, p in prepared if isinstance(p, str)]
+    found = [p for _, _, p in prepared if isinstance(p, Outcome)]
+    if jobs:
+        found += _in_threads(engine, jobs, workers, most_trades)
+    yield from sorted(found, key=lambda o: o.number)
+    if slow:
+        yield from _in_processes(engine, slow, workers, most_trades)
+
+
+def _in_threads(
+    engine: SweepEngine, jobs: Sequence[Job], workers: int, most_trades: int
+) -> list[Outcome]:
+    """The kernel lets go of the GIL, so that threads do and nothing is copied."""
+    if workers == 1 or len(jobs) == 1:
+        return [engine.run(job, most_trades=most_trades) for job in jobs]
+    done: list[Outcome] = joblib.Parallel(n_jobs=workers, backend="threading")(
+        joblib.delayed(engine.run)(job, most_trades=most_trades) for job in jobs
+    )
+    return done
+
+
+def _in_processes(
+    engine: SweepEngine, slow: Sequence[tuple[int, Mapping[str, Any], str]], workers: int,
+    most_trades: int,
+) -> Iterator[Outcome]:  # fmt: skip
+    if workers == 1 or len(slow) == 1:
+        for number, params, why in slow:
+            yield engine.through_cerebro(number, params, why, most_trades=most_trades)
+        return
+    tasks = (
+        joblib.delayed(_one_in_a_process)(
+            engine.settings, engine.market, number, params, why, most_trades
+        )
+        for number, params, why in slow
+    )
+    yield from joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
+
+
+def _one_in_a_process(
+    settings: BacktestSettings, market: SweepMarket, number: int, params: Mapping[str, Any],
+    why: str, most_trades: int,
+) -> Outcome:  # fmt: skip
+    return SweepEngine(settings, market).through_cerebro(
+        number, params, why, most_trades=most_trades
+    )
+
+
+def run_chunk(
+    settings: BacktestSettings, market: SweepMarket, sets: Sequence[Numbered]
+) -> list[Outcome]:
+    """All of ``sets`` in the process that calls it: the unit of work for a cluster.
+
+    Everything in and out can be pickled; calling it twice gives the same outcomes.
+    """
+    engine = SweepEngine(settings, market)
+    return list(run_sets(engine, sets, workers=1))
+
+
+def in_good_order(
+    engine: SweepEngine, grid: Iterable[Mapping[str, Any]]
+) -> Iterator[Numbered]:
+    """Sets with their number, those that read the same indicators near each other; lazily."""
+    names = column_parameters(engine.strategy) if not engine.why_not else []
+    if isinstance(grid, Grid):
+        yield from grid.numbered(names)
+        return
+    waiting = iter(enumerate(grid))
+    while window := list(islice(waiting, _WINDOW)):
+        yield from sorted(window, key=lambda s: [str(s[1].get(n)) for n in names])
+
+
+def column_parameters(strategy: Any) -> list[str]:
+    """The parameters that choose or shape the strategy's indicators."""
+    p = settled(strategy, {})
+    columns = [strategy.columns_for(p), strategy.columns]
+    names = {name for kind in columns for c in kind.values() for _, name in c.settings}
+    texts = {n for n, v in strategy.params._getitems() if isinstance(v, str)}
+    return sorted(names | texts)
+
+
+def sweep_key(engine: SweepEngine) -> str:
+    """A hash of what the outcomes depend on beside the sets: candles, settings, strategy."""
+    found = hashlib.sha256(repr(sorted(said_settings(engine.settings).items())).encode())
+    found.update(repr(sorted((k, repr(v)) for k, v in engine.base.items())).encode())
+    found.update(engine.market.symbol.encode())
+    for column in engine.market.columns:
+        found.update(np.ascontiguousarray(column).tobytes())
+    for kind in engine.strategy.__mro__:
+        if kind.__module__.split(".")[0] not in ("backtrader", "builtins"):
+            found.update(inspect.getsource(kind).encode())
+    return found.hexdigest()[:24]
+
+
+def said_settings(settings: BacktestSettings) -> dict[str, Any]:
+    """The settings that decide the outcomes, as text."""
+    # The files go by their contents.
+    files = ("data", "mark", "funding")
+    return {k: str(v) for k, v in asdict(settings).items() if k not in files}

@@ -1,0 +1,1 @@
+"""Real candle files, hurt in every way that comes to mind, and a judge of what the reader says."""

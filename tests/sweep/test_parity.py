@@ -1,0 +1,135 @@
+"""The kernel's trades are Cerebro's: random sets of every strategy, made and real candles."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leverpack.sweep import Outcome, SweepEngine
+from leverpack.sweep.outcome import COMPILED
+from leverpack.sweep.records import TRADE
+from strategies import STRATEGIES
+from tests.conftest import needs_shared
+from tests.strategies.realdata import RealSet, real_sets
+from tests.sweep.conftest import made_settings, real_settings
+from tests.sweep.randomsets import random_set
+
+MOST = 100_000  # trades of one run
+SETS = real_sets()
+# One with funding that changes its interval and a crash, one with 8-hour marks.
+SLICE = [s for s in SETS if str(s).endswith(("SOLUSDT_perp_15m_20221001_20230102",))]
+
+
+def near(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    if one == other or (one != one and other != other):
+        return True
+    return bool(abs(one - other) <= 1e-9 * max(1.0, abs(other)))
+
+
+def assert_same(fast: Outcome, slow: Outcome) -> None:
+    """Every trade, every figure and every day of equity, to 1e-9."""
+    assert fast.refused == slow.refused
+    assert len(fast.trades) == len(slow.trades)
+    for name in TRADE.names or ():
+        for index, (x, y) in enumerate(zip(fast.trades[name], slow.trades[name], strict=True)):
+            assert near(x, y), f"trade {index}, {name}: {x!r} and {y!r}"
+    for name, y in slow.figures.items():
+        assert near(fast.figures[name], y), f"{name}: {fast.figures[name]!r} and {y!r}"
+    np.testing.assert_allclose(fast.daily, slow.daily, rtol=1e-9)
+
+
+def compare(engine: SweepEngine, params: dict[str, Any]) -> Outcome:
+    """Run a set by both engines; the one that ran compiled is given back."""
+    fast = engine.outcome(params, most_trades=MOST)
+    slow = engine.through_cerebro(0, params, "", most_trades=MOST)
+    try:
+        assert_same(fast, slow)
+    except AssertionError as fault:
+        account = {n: getattr(engine.settings, n) for n in ("margin_mode", "intrabar", "slippage")}
+        raise AssertionError(f"{engine.settings.strategy} {params} on {account}: {fault}") from None
+    assert fast.refused or fast.engine == COMPILED, fast.why
+    return fast
+
+
+def account(rng: random.Random) -> dict[str, Any]:
+    return {
+        "slippage": rng.choice((0.0, 0.0005)),
+        "margin_mode": rng.choice(("isolated", "isolated", "cross")),
+        "intrabar": rng.choice(("worst", "worst", "ohlc", "olhc")),
+        "venue": rng.choice(("binanceusdm", "binanceusdm", "okx", "hyperliquid")),
+    }
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_defaults_on_the_shipped_year(strategy: str) -> None:
+    found = compare(SweepEngine(made_settings(strategy)), {})
+    assert found.figures["trades"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_random_sets_on_the_shipped_year(strategy: str) -> None:
+    rng = random.Random(f"made {strategy}")
+    engine = SweepEngine(made_settings(strategy, **account(rng)))
+    trades = sum(compare(engine, random_set(strategy, rng)).figures["trades"] or 0
+                 for _ in range(2))  # fmt: skip
+    assert trades
+
+
+@needs_shared
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("real", SLICE, ids=str)
+def test_random_sets_on_real_candles(real: RealSet, strategy: str) -> None:
+    rng = random.Random(f"slice {strategy}")
+    engine = SweepEngine(real_settings(real, strategy))
+    for _ in range(2):
+        compare(engine, random_set(strategy, rng))
+
+
+def test_liquidations_are_the_same_ones() -> None:
+    engine = SweepEngine(made_settings())
+    found = compare(
+        engine, {"leverage": 20.0, "stop_loss_pct": 0.2, "risk_per_trade": 0.05}
+    )  # fmt: skip
+    assert found.figures["liquidations"]
+    assert found.figures["insurance"] is not None
+
+
+@pytest.mark.parametrize("venue", ["okx", "hyperliquid"])
+@pytest.mark.parametrize("margin_mode", ["isolated", "cross"])
+def test_the_venues_that_the_kernel_knows(venue: str, margin_mode: str) -> None:
+    engine = SweepEngine(made_settings(venue=venue, margin_mode=margin_mode))
+    compare(engine, {"leverage": 20.0, "stop_loss_pct": 0.1, "liquidation_stops": 0.0})
+    compare(engine, {"leverage": 20.0, "liquidation_stops": 2.0})
+
+
+@pytest.mark.parametrize("venue", ["bybit", "kucoinfutures"])
+def test_another_liquidation_rule_goes_through_cerebro(venue: str) -> None:
+    found = SweepEngine(made_settings(venue=venue)).outcome({})
+    assert (found.engine, found.refused) == ("cerebro", "")
+    assert "liquidation rule" in found.why
+
+
+def test_a_set_that_a_backtest_refuses_is_refused_in_the_same_words() -> None:
+    engine = SweepEngine(made_settings())
+    for params in ({"leverage": 500.0}, {"stop_loss_pct": 2.0}, {"max_drawdown": 1.5}):
+        fast = engine.outcome(params)
+        assert fast.refused
+        assert fast.refused == engine.through_cerebro(0, params, "").refused
+        assert set(fast.figures.values()) == {None}
+
+
+@pytest.mark.slow
+@needs_shared
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("real", SETS, ids=str)
+def test_fifty_random_sets_everywhere(real: RealSet, strategy: str) -> None:
+    rng = random.Random(f"{real} {strategy}")
+    for _ in range(5):
+        engine = SweepEngine(real_settings(real, strategy, **account(rng)))
+        for _ in range(10):
+            compare(engine, random_set(strategy, rng))
