@@ -61,7 +61,8 @@ browser:  ## Chromium for the tests of the report page, where it is missing and 
 slow: setup  ## what takes too long for `make test`
 	$(BIN)/python -m pytest -m slow
 
-lock:  ## pin the newest versions anew, with hashes
+# By the oldest Python there is to support: what is pinned on a newer one may not install on it.
+lock:  ## pin the newest versions anew, with hashes (with the oldest Python in .venv)
 	$(BIN)/pip-compile -q --strip-extras --extra dev --allow-unsafe --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--no-annotate -o requirements.lock pyproject.toml

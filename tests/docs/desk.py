@@ -25,7 +25,8 @@ FILES = {
     "candles/BTCUSDT-1h.csv": "made_BTCUSDT_1h_2025.csv",
 }
 NEEDS_MORE: dict[str, str] = {
-    "leverpack data download": "it asks an exchange; tests/candles/test_download.py asks a local one",
+    "leverpack data download": "it asks an exchange; its own tests ask a local one",
+    "leverpack sweep --cluster": "it needs a Dask scheduler; tests/sweep/test_cluster.py has one",
 }
 """Start of a command that is not run here -> why."""
 
