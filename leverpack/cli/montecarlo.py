@@ -177,7 +177,8 @@ def _answers(found: MonteCarlo, below: float) -> list[str]:
         if one.leverage is None:
             sentences.append(f"{start}no leverage of the grid whose {chance}")
             continue
-        sentences.append(f"{start}the largest leverage whose {chance}: {one.leverage:g}x{_sure(one)}")
+        found_one = f"{one.leverage:g}x{_sure(one)}"
+        sentences.append(f"{start}the largest leverage whose {chance}: {found_one}")
     return sentences
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -43,7 +45,19 @@ def hand_over(
         parallel = joblib.Parallel(
             n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered", batch_size=1
         )
-        yield from parallel(joblib.delayed(_call)(function, shared, c) for c in calls)
+        yield from _answers(parallel, (joblib.delayed(_call)(function, shared, c) for c in calls))
+
+
+def _answers(parallel: Any, tasks: Iterable[Any]) -> Iterator[Any]:
+    """What the tasks answer; whoever stops asking is not told that tasks under way are lost."""
+    answers = parallel(tasks)
+    try:
+        for answer in answers:  # noqa: UP028 - it would be closed before the filter stands
+            yield answer
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            answers.close()
 
 
 def _call(function: Callable[..., Any], shared: tuple[Any, ...], call: tuple[Any, ...]) -> Any:
@@ -60,7 +74,7 @@ def _on_cluster(
         wait_for_workers_timeout=_SECONDS_TO_ANSWER,
     ):  # fmt: skip
         parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-        yield from parallel(joblib.delayed(_call)(function, shared, c) for c in calls)
+        yield from _answers(parallel, (joblib.delayed(_call)(function, shared, c) for c in calls))
 
 
 @contextmanager
@@ -81,7 +95,7 @@ def _client(address: str) -> Iterator[Any]:
             f"--cluster {address}: no Dask scheduler answers there; start one with dask "
             "scheduler and give the address that it prints, such as tcp://10.0.0.5:8786"
         ) from fault
-    with client:
+    with _closed_quietly(client):
         if not client.scheduler_info()["workers"]:
             raise SettingError(
                 f"--cluster {address}: the scheduler has no workers; start some with dask worker "
@@ -94,6 +108,21 @@ def _client(address: str) -> Iterator[Any]:
                 f"--cluster {address}: a task was lost with every worker that tried it; look at "
                 "their memory, and give fewer candles or larger workers"
             ) from fault
+
+
+@contextmanager
+def _closed_quietly(client: Any) -> Iterator[None]:
+    """Close the client at the end; answers that are on their way then would be logged as errors."""
+    try:
+        yield
+    finally:
+        loop = logging.getLogger("tornado.application")
+        before = loop.level
+        loop.setLevel(logging.CRITICAL)
+        try:
+            client.close()
+        finally:
+            loop.setLevel(before)
 
 
 def run_on_cluster(

@@ -24,6 +24,7 @@ from leverpack.sweep.engine import SweepEngine
 from leverpack.sweep.market import SweepMarket, load_market
 from leverpack.sweep.outcome import Outcome
 from leverpack.sweep.records import LIQUIDATION, STILL_OPEN
+from leverpack.sweep.results import plain
 
 Params = Mapping[str, Any]
 FIGURES: dict[str, str] = {
@@ -117,7 +118,7 @@ class MonteCarlo:
             "set": np.tile(np.arange(sets), histories),
         }
         for name in dict.fromkeys(n for params in self.sets for n in params):
-            own = [params.get(name) for params in self.sets]
+            own = [plain(params.get(name)) for params in self.sets]
             columns[f"param.{name}"] = own * histories
         for k, name in enumerate(FIGURES):
             values = self.values[:, :, k].ravel()
@@ -196,7 +197,7 @@ def one_history(
     engine = SweepEngine(settings, history(settings, shapes, picks))
     found = np.full((len(sets), len(FIGURES)), np.nan)
     refused = {}
-    a_day = shapes.candles.timeframe_ms / DAY_MS
+    step = shapes.candles.timeframe_ms
     for k, params in enumerate(sets):
         outcome = with_first_liquidation(engine, params)
         if outcome.refused:
@@ -205,7 +206,7 @@ def one_history(
         bars = liquidated_at(outcome)
         found[k] = (
             outcome.figure("return"), outcome.figure("max_drawdown"),
-            outcome.figure("liquidations"), bars[0] * a_day if len(bars) else np.nan,
+            outcome.figure("liquidations"), bars[0] * step / DAY_MS if len(bars) else np.nan,
         )  # fmt: skip
     return number, found, refused
 

@@ -81,7 +81,7 @@ def highest_by_luck(variance: float, trials: int) -> float:
     """The highest Sharpe ratio to expect of ``trials`` sets that are worth nothing.
 
     ``variance`` is that of the sets' Sharpe ratios; one trial gives 0. Source: Bailey, Lopez de
-    Prado, "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5), 2014, equation 1.
+    Prado, "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5), 2014.
     """
     from scipy.stats import norm
 
@@ -94,8 +94,8 @@ def highest_by_luck(variance: float, trials: int) -> float:
 def deflated_sharpe(returns: Floats, variance: float, trials: int) -> Deflated | None:
     """The deflated Sharpe ratio of daily ``returns`` (fractions), chosen out of ``trials`` sets.
 
-    None where the returns do not move or the formula is not defined. Source: as of ``highest_by_luck``, equation 2. Sets that
-    resemble each other count in full, so that it is strict.
+    None where the returns do not move or the formula is not defined. Source: as of
+    ``highest_by_luck``. Sets that resemble each other count in full: it is strict.
     """
     from scipy.stats import kurtosis, skew
 

@@ -134,14 +134,14 @@ def read_results(path: Path) -> tuple[pa.Table, dict[str, Any]]:
 
 def identity(params: Mapping[str, Any]) -> str:
     """One text for one parameter set, whatever the order of its names."""
-    return json.dumps({k: _plain(v) for k, v in sorted(params.items())})
+    return json.dumps({k: plain(v) for k, v in sorted(params.items())})
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:
     """One outcome as one row."""
     return {
         "set": outcome.number,
-        **{f"param.{name}": _plain(value) for name, value in outcome.params.items()},
+        **{f"param.{name}": plain(value) for name, value in outcome.params.items()},
         **outcome.figures,
         "engine": outcome.engine,
         "why": outcome.why or None,
@@ -157,7 +157,8 @@ def _params_of(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A parameter's value as a file holds it: numbers as floats, what is no scalar as JSON."""
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, float)):

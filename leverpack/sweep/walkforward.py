@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -263,7 +262,7 @@ def _growth(end: float, cash: float) -> float:
 
 
 def _efficiency(grown: Sequence[float], outside: float) -> float | None:
-    """Pardo, "The Evaluation and Optimization of Trading Strategies", 2008, chapter 11."""
+    """Pardo, "The Evaluation and Optimization of Trading Strategies", 2008."""
     inside = float(np.mean(grown)) if grown else 0.0
     return outside / inside if inside > 0.0 and math.isfinite(outside) else None
 
@@ -283,7 +282,10 @@ def _stability(sets: Sequence[Params], folds: Sequence[Fold]) -> tuple[Stability
 
 def _ladder(values: Iterable[Any]) -> list[Any]:
     """The distinct values in their order: of numbers by size, of others as they come."""
-    found = list(dict.fromkeys(values))
+    found: list[Any] = []
+    for value in values:  # a value may be a dict, which knows no hash
+        if value not in found:
+            found.append(value)
     numbers = all(isinstance(v, (int, float)) for v in found)
     return sorted(found) if numbers else found
 
@@ -293,5 +295,5 @@ def _moved(name: str, ladder: Sequence[Any], values: Sequence[Any]) -> Stability
     moves = None
     if len(values) > 1 and len(ladder) > 1:
         moves = float(np.abs(np.diff(places)).mean()) / (len(ladder) - 1)
-    commonest, times = Counter(values).most_common(1)[0]
-    return Stability(name, tuple(values), commonest, times / len(values), moves)
+    commonest = max(values, key=values.count)
+    return Stability(name, tuple(values), commonest, values.count(commonest) / len(values), moves)

@@ -21,7 +21,7 @@ from tests.docs.pages import PAGES, blocks, headings, inlines, name_of
 
 MADE_BY_COMMANDS = (
     "reports/", "golden_cross.py", "test_golden_cross.py", "result.json", "report.html",
-    "trades.csv", "margin.csv", "series.parquet", "chart.png",
+    "trades.csv", "margin.csv", "series.parquet", "chart.png", "sweep.parquet", "sweep.html",
 )  # fmt: skip
 OF_A_USER = ("leverpack.toml", ".env", ".venv/bin")
 _PATH = re.compile(r"^[\w.\-]+(/[\w.\-]+)+/?$|^[\w\-]+\.(py|md|csv|parquet|ipynb|json|html)$")

@@ -1,4 +1,4 @@
-"""A sweep on a real Dask scheduler with two workers: one is killed, no result is lost or doubled."""
+"""A sweep on a real Dask scheduler with two workers: one is killed, nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from leverpack.sweep import Grid, SweepEngine, read_results, run_sweep
 from leverpack.sweep.cluster import hand_over
 from leverpack.sweep.montecarlo import monte_carlo
 from tests.conftest import ROOT
-from tests.sweep.conftest import made_settings
 from tests.sweep.test_runner import told
 
 distributed = pytest.importorskip("distributed", reason="the cluster extra is not installed")
@@ -99,13 +98,34 @@ def test_what_cerebro_runs_and_histories_come_from_the_workers_too(
     here = monte_carlo(made.settings, GRID[:3], workers=1, **drawn)
     spread = monte_carlo(made.settings, GRID[:3], cluster=cluster.address, **drawn)
     assert here.values.tobytes() == spread.values.tobytes()
-    process = list(hand_over(_pid, (), [()] * 8, cluster=cluster.address))
-    assert set(process) == {w.pid for w in cluster.workers}
 
 
-def _pid() -> int:
-    time.sleep(0.05)
-    return os.getpid()
+def test_both_workers_work_at_the_same_time(cluster: Cluster) -> None:
+    done = list(hand_over(_asleep, (0.1,), [()] * 8, cluster=cluster.address))
+    one, two = ([d for d in done if d[0] == w.pid] for w in cluster.workers)
+    assert len(one) + len(two) == 8
+    assert any(a[1] < b[2] and b[1] < a[2] for a in one for b in two)
+
+
+def _asleep(seconds: float) -> tuple[int, float, float]:
+    start = time.time()
+    time.sleep(seconds)
+    return os.getpid(), start, time.time()
+
+
+def test_who_stops_early_hears_nothing_and_the_cluster_goes_on(
+    cluster: Cluster, made: SweepEngine, caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
+) -> None:  # fmt: skip
+    for count in (1, 70):
+        outcomes = run_sweep(made.settings, GRID, engine=made, cluster=cluster.address)
+        for _ in range(count):
+            next(outcomes)
+        outcomes.close()
+    assert not [w for w in recwarn if "cancelled" in str(w.message)]
+    assert not [r for r in caplog.records if r.name.startswith("tornado")]
+    few = GRID[:3]
+    assert len(list(run_sweep(made.settings, few, engine=made, cluster=cluster.address))) == 3
 
 
 def test_a_scheduler_that_is_not_there_is_one_sentence(

@@ -73,7 +73,8 @@ def test_green_survives_and_red_does_not() -> None:
     image = figure.axes[0].images[0]
     (good, bad) = image.cmap(image.norm(image.get_array()))[0][:, :3]
     assert good[1] > good[0] and bad[0] > bad[1]
-    low_is_good = draw(cell_map([{**r, "fees": r["liquidations"]} for r in rows], "fees", "leverage"))
+    costly = [{**r, "fees": r["liquidations"]} for r in rows]
+    low_is_good = draw(cell_map(costly, "fees", "leverage"))
     image = low_is_good.axes[0].images[0]
     (good, bad) = image.cmap(image.norm(image.get_array()))[0][:, :3]
     assert good[1] > good[0] and bad[0] > bad[1]
@@ -92,7 +93,7 @@ def test_the_page_is_whole_and_harmless(tmp_path: Path) -> None:
         with Image.open(path) as picture:
             assert picture.format == "PNG" and min(picture.size) > 300
     page = paths[-1].read_text(encoding="utf-8")
-    assert "<script" not in page.lower() and page.count("&lt;script&gt;") == 7
+    assert "<script" not in page.lower() and page.count("&lt;script&gt;") == 8
     assert page.count("data:image/png;base64,") == 2
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     assert sorted(p.name for p in (tmp_path / "maps").iterdir()) == sorted(p.name for p in paths)

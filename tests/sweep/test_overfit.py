@@ -24,7 +24,7 @@ from tests.sweep.test_runner import GRID
 
 
 def test_the_worked_example_of_the_deflated_sharpe_ratio() -> None:
-    """Section "A numerical example" of Bailey, Lopez de Prado (2014): 250 days a year."""
+    """The figures of Bailey, Lopez de Prado (2014), with 250 days a year."""
     sharpe, variance = 2.5 / math.sqrt(250), 0.5 / 250
     assert highest_by_luck(variance, 100) == pytest.approx(0.1132, abs=5e-5)
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_rolling_and_anchored_windows() -> None:
 def test_windows_cover_the_end_and_keep_their_distance(anchored: bool, purge: int) -> None:
     found = windows(1_003, 200, 90, purge=purge, anchored=anchored)
     assert found[-1].test_stop == 1_003
-    assert all(a.test_stop == b.test_start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.test_stop == b.test_start for a, b in pairwise(found))
     for w in found:
         assert w.test_start - w.train_stop == purge
         assert w.test_stop - w.test_start == 90
@@ -133,7 +134,8 @@ def test_the_same_by_hand(made: SweepEngine) -> None:
         mine = found.chained[name]
         assert (mine is None) == (theirs[name] is None), name
         assert mine is None or mine == pytest.approx(theirs[name]), name
-    assert found.chained["trades"] == sum(int((f.outside or {})["trades"] or 0) for f in found.folds)
+    trades = [int((f.outside or {})["trades"] or 0) for f in found.folds]
+    assert found.chained["trades"] == sum(trades)
     outside = math.log(level / made.settings.cash) / (48 * DAY * len(found.folds))
     inside = np.mean([math.log(1 + float((f.inside or {})["return"] or 0)) for f in found.folds])
     if inside > 0:
@@ -165,7 +167,7 @@ def test_stability(made: SweepEngine) -> None:
         assert list(one.values) == [(f.params or {})[one.name] for f in found.folds]
         steps = [
             abs(ladder.index(b) - ladder.index(a))
-            for a, b in zip(one.values, one.values[1:], strict=False)
+            for a, b in pairwise(one.values)
         ]
         assert one.moves == pytest.approx(sum(steps) / len(steps) / (len(ladder) - 1))
         assert one.share == max(one.values.count(v) for v in ladder) / len(found.folds)
@@ -181,6 +183,21 @@ def test_where_no_set_trades_the_account_waits(made: SweepEngine) -> None:
     assert found.stability == ()
     assert set(found.equity.tolist()) == {settings.cash}
     assert found.chained["return"] == 0.0
+
+
+def test_sets_for_cerebro_walk_too(made: SweepEngine) -> None:
+    sets = [{"leverage": x, "emergency": {"drawdown": 0.9}} for x in (2.0, 30.0)]
+    found = walk_forward(
+        made.settings, sets, train=60 * DAY, test=150 * DAY, metric="return", market=made.market,
+        workers=1,
+    )  # fmt: skip
+    assert len(found.folds) == 2
+    for fold in found.folds:
+        w, params = fold.window, fold.params
+        assert params is not None and fold.outside is not None
+        test = SweepEngine(made.settings, period_of(made.market, w.test_start, w.test_stop))
+        assert test.outcome(params).engine == "cerebro"
+        assert test.outcome(params).figures == fold.outside
 
 
 def test_progress_is_told_to_the_end(made: SweepEngine) -> None:
