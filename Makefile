@@ -32,8 +32,9 @@ backtest: setup  ## a leveraged backtest on the shipped candles, with its report
 		--strategy conservative --leverage 12 --cash 10000 --param risk_per_trade=0.04 \
 		--param stop_loss_pct=0.09 --param take_profit_pct=0.12 --report reports/sample
 
+# Four workers on two cores: many tests wait for a server of their own.
 test: setup  ## the whole suite, with coverage
-	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term
+	$(BIN)/python -m pytest -n 4 -m "not slow" --cov --cov-report=term
 
 check: setup  ## ruff, mypy --strict, import direction
 	$(BIN)/ruff check .

@@ -306,6 +306,9 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
         price = data.close[0]
         size = self.wanted_size(data, distance, decided) * multiplier
         capped = self.capped_leverage(data, side, size, distance, decided)
+        settable = getattr(self.broker, "settable_leverage", None)
+        if settable is not None and capped > 0.0:  # a venue may take whole numbers only
+            capped = settable(data, capped)
         if capped < decided:
             size = min(size, self.wanted_size(data, distance, capped) * multiplier)
         leverage = self.set_leverage(data, max(1.0, capped)) if capped > 0.0 else None
@@ -321,7 +324,7 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
         fee = self.broker.getcommissioninfo(data).getcommission(1.0, price) / price
         free = self.broker.getcash() * (1.0 - self.p.margin_reserve)
         size = min(size, affordable_size(free, price, leverage, fee))
-        step = float(getattr(self.broker.p, "step", 0.0))
+        step = self.size_step(data)
         tradable = tradable_size(size, price, step, limits.min_notional)
         if tradable <= 0.0:
             self.refuse(data, f"too small: {size:g} ({size * price:,.2f}) is under step or minimum")

@@ -122,7 +122,8 @@ class Protection:
         if filled <= plan.filled * (1.0 + 1e-12):
             return  # heard of before
         if not plan.filled:
-            plan.opened_bar = len(order.data)
+            # Live, a fill is heard of before the candle that it belongs to has closed.
+            plan.opened_bar = order.info.get("fill_bar") or len(order.data)
             self.entry_counted()
         plan.filled, plan.price = filled, order.executed.price
         self._rest(plan, plan.price)
@@ -174,8 +175,12 @@ class Protection:
         self.broker.cancel(partner)
 
     def _size_of(self, plan: Plan, rung: Rung) -> float:
-        step = float(getattr(self.broker.p, "step", 0.0))
-        return rung_size(plan.filled, rung.share_before, rung.share, step)
+        return rung_size(plan.filled, rung.share_before, rung.share, self.size_step(plan.data))
+
+    def size_step(self, data: Any) -> float:
+        """The step that the venue's sizes come in, base units; 0.0: any size."""
+        ask = getattr(self.broker, "size_step", None)
+        return float(getattr(self.broker.p, "step", 0.0) if ask is None else ask(data))
 
     def _held(self, data: Any) -> float:
         strategy: Any = self

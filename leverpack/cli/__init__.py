@@ -12,6 +12,7 @@ from leverpack.cli import (
     backtest,
     config,
     data,
+    live,
     margin,
     montecarlo,
     paper,
@@ -35,6 +36,8 @@ app = typer.Typer(
 )
 app.command("backtest")(backtest.backtest)
 app.add_typer(data.app, name="data")
+app.command("live")(live.live)
+app.command("stop")(live.stop)
 app.command("margin")(margin.margin)
 app.command("paper")(paper.paper)
 app.command("report")(report.report)

@@ -26,6 +26,8 @@ FILES = {
 }
 NEEDS_MORE: dict[str, str] = {
     "leverpack data download": "it asks an exchange; its own tests ask a local one",
+    "leverpack paper": "it serves until it is stopped; tests/paper and tests/live start it",
+    "leverpack live": "it trades until it is stopped; tests/live does so",
     "leverpack sweep --cluster": "it needs a Dask scheduler; tests/sweep/test_cluster.py has one",
 }
 """Start of a command that is not run here -> why."""
@@ -72,7 +74,7 @@ class Typist:
         for name in os.environ:
             if name.startswith(("LEVERPACK_", "QT_")):
                 monkeypatch.delenv(name)
-        monkeypatch.setenv("LEVERPACK_CACHE", str(folder / ".cache"))
+        monkeypatch.setenv("LEVERPACK_CACHE", "off")  # of candles; compiled code is kept
         monkeypatch.setenv("COLUMNS", "100")
 
     def type(self, command: str) -> tuple[int, str, str]:

@@ -1,0 +1,1 @@
+"""Live trading through ccxt: store, leverage guard, feed, journal and broker."""

@@ -1,0 +1,151 @@
+"""CCXTDataFeed: an exchange's closed candles as a Backtrader feed, warm-up first, then live."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import backtrader as bt
+
+from leverpack.candles.timeframes import DAY_MS, bt_timeframe, timeframe_ms, timeframe_name
+from leverpack.errors import SettingError, refuse_unknown
+from leverpack.live.candles import Candle, CandleSource
+from leverpack.live.store import CCXTStore
+
+_UNIX_EPOCH_NUM = 719_163.0  # bt.date2num(1970-01-01)
+_LATENESS_S = 60.0
+_UNIT_MS = {
+    bt.TimeFrame.Seconds: 1_000, bt.TimeFrame.Minutes: 60_000, bt.TimeFrame.Days: DAY_MS,
+    bt.TimeFrame.Weeks: 7 * DAY_MS,
+}  # fmt: skip
+
+
+class CCXTDataFeed(bt.feed.DataBase):
+    """Candles of one market of a :class:`CCXTStore`, closed ones only, stamped at their open.
+
+    ``symbol`` is ccxt's ("BTC/USDT:USDT"; "BTC/USDT" finds the exchange's perpetual);
+    ``timeframe`` a name ("15m") or Backtrader's with ``compression``; ``history`` candles come
+    first for warm-up, and no strategy's ``next`` sees them under CCXTLiveBroker. ``quiet_s``
+    seconds of silence send it to REST. ``live`` is True from the first candle that closed after
+    the start; ``stale`` while the stream is dead.
+    """
+
+    params = (
+        ("store", None),
+        ("symbol", ""),
+        ("timeframe", "1h"),
+        ("compression", None),
+        ("history", 500),
+        ("quiet_s", 10.0),
+        ("qcheck", 0.1),
+    )
+
+    def __init__(self, **unknown: Any) -> None:
+        super().__init__()
+        refuse_unknown(self, unknown)
+        if not isinstance(self.p.store, CCXTStore):
+            raise SettingError("CCXTDataFeed needs store: a CCXTStore")
+        self.p.symbol = self.p.symbol or self.p.dataname
+        if not self.p.symbol:
+            raise SettingError("CCXTDataFeed needs symbol, such as BTC/USDT:USDT")
+        if not int(self.p.history) >= 0:
+            raise SettingError(f"history must not be negative, not {self.p.history!r}")
+        self.length = self._length()
+        self.length_ms = timeframe_ms(self.length)
+        self.p.timeframe, self.p.compression = bt_timeframe(timeframe_ms(self.length))
+        self._timeframe, self._compression = self.p.timeframe, self.p.compression
+        self.symbol = str(self.p.symbol)
+        self._name = self.p.name or self.symbol
+        self.live = False
+        self.source: CandleSource | None = None
+        self.first_live_bar = 0
+
+    def _length(self) -> str:
+        given = self.p.timeframe
+        if isinstance(given, str):
+            timeframe_ms(given)
+            return given.strip()
+        if given not in _UNIT_MS:
+            raise SettingError('timeframe must be a name such as "15m"')
+        return timeframe_name(_UNIT_MS[given] * int(self.p.compression or 1))
+
+    def islive(self) -> bool:
+        """Backtrader then takes candle by candle."""
+        return True
+
+    def wake(self) -> None:
+        """Let Backtrader's loop go round at once; may be called from any thread."""
+        if self.source is not None:
+            self.source.wake()
+
+    def open_ms(self) -> int:
+        """The open time of the candle now, epoch ms UTC."""
+        return round((float(self.lines.datetime[0]) - _UNIX_EPOCH_NUM) * DAY_MS)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the stream is silent while candles close."""
+        return self.source is not None and self.source.stale
+
+    def haslivedata(self) -> bool:
+        """Whether a candle is ready."""
+        return self.source is not None and self.source.waiting
+
+    def _timeoffset(self) -> timedelta:
+        """How far behind this machine's clock Backtrader's resampling is to think it is.
+
+        It closes a bar by the clock; candles are stamped at their open and come after their end,
+        so that by the true clock a bar would be closed without its last candle.
+        """
+        ahead = self.p.store.clock_offset_ms - timeframe_ms(self.length)
+        return timedelta(milliseconds=ahead, seconds=-_LATENESS_S)
+
+    def start(self) -> None:
+        """Begin: Backtrader calls it before a run."""
+        super().start()
+        store: CCXTStore = self.p.store
+        store.open()
+        self.symbol = perpetual(store, str(self.p.symbol))
+        self.live = False
+        self.source = CandleSource(
+            store, self.symbol, self.length, history=int(self.p.history),
+            quiet_s=float(self.p.quiet_s),
+        )  # fmt: skip
+        self.put_notification(self.DELAYED)
+
+    def _load(self) -> bool | None:
+        assert self.source is not None
+        candle = self.source.next(self._qcheck)
+        if candle is None:
+            return None
+        if candle.live and not self.live:
+            self.live = True
+            self.first_live_bar = len(self)
+        self.put_notification(self._status())
+        self._put(candle)
+        return True
+
+    def _status(self) -> int:
+        if not self.live:
+            return int(self.DELAYED)
+        return int(self.CONNBROKEN if self.stale else self.LIVE)
+
+    def _put(self, candle: Candle) -> None:
+        days, rest = divmod(candle.ts, DAY_MS)
+        lines = self.lines
+        lines.datetime[0] = days + _UNIX_EPOCH_NUM + rest / float(DAY_MS)
+        lines.open[0], lines.high[0] = candle.open, candle.high
+        lines.low[0], lines.close[0] = candle.low, candle.close
+        lines.volume[0] = candle.volume
+        lines.openinterest[0] = 0.0
+
+
+def perpetual(store: CCXTStore, symbol: str) -> str:
+    """The exchange's own name of a market: "BTC/USDT" where only BTC/USDT:USDT is traded."""
+    try:
+        return str(store.market(symbol)["symbol"])
+    except SettingError:
+        quote = symbol.partition("/")[2]
+        if not quote or ":" in symbol:
+            raise
+        return str(store.market(f"{symbol}:{quote}")["symbol"])

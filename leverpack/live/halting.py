@@ -1,0 +1,124 @@
+"""The kill switch: no new entries, entries cancelled, or everything closed, until a reset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from leverpack.live.journal import Journal
+from leverpack.live.market import Working
+
+NO_ENTRIES, CANCEL_ENTRIES, CLOSE_ALL = 1, 2, 3
+LEVELS = {NO_ENTRIES: "no new entries", CANCEL_ENTRIES: "entries cancelled",
+          CLOSE_ALL: "everything closed"}  # fmt: skip
+
+
+class Halting:
+    """Layer of CCXTLiveBroker: three levels, kept in the journal over restarts.
+
+    A file ``kill_file`` with 1, 2 or 3 in it halts too (anything else counts as 3); it is looked
+    at in every turn of the loop. A level is only ever raised, until :meth:`reset_halt`.
+    """
+
+    journal: Journal
+    working: dict[str, Working]
+    p: Any
+
+    def _start_halting(self) -> None:
+        saved = self.journal.state("halt").load() or {}
+        self.halted = int(saved.get("level", 0))
+        self.halt_reason = str(saved.get("reason", ""))
+        self._wanted: tuple[int, str] | None = None
+        self._ending = False
+
+    def end_run(self) -> None:
+        """Cancel the entries and end the run at the next turn; stops and targets stay resting.
+
+        May be called from a signal handler.
+        """
+        broker: Any = self
+        self._ending = True
+        broker.wake()
+
+    def end_if_asked(self) -> None:
+        """The next turn of the loop after :meth:`end_run`."""
+        broker: Any = self
+        if not self._ending:
+            return
+        self._cancel_entries()
+        self.journal.add_event("info", "ended by a signal")
+        broker.cerebro.runstop()
+
+    def halt(self, level: int = CLOSE_ALL, reason: str = "halted by hand") -> None:
+        """Halt at the next turn of the loop; may be called from a signal handler or a thread."""
+        broker: Any = self
+        if level not in LEVELS:
+            raise ValueError(f"a halt has level 1, 2 or 3, not {level!r}")
+        if self._wanted is None or level > self._wanted[0]:
+            self._wanted = level, reason
+        broker.wake()
+
+    def reset_halt(self) -> None:
+        """Trade again: what a person does after looking."""
+        self.halted, self.halt_reason = 0, ""
+        self._save_halt()
+
+    def watch_switches(self) -> None:
+        """Look at the file and at what was asked for, and do it."""
+        broker: Any = self
+        if self.p.kill_file is not None:
+            level = _level_in(Path(self.p.kill_file))
+            if level > self.halted:
+                self.halt(level, f"the file {self.p.kill_file}")
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None and wanted[0] > self.halted:
+            self.halted, self.halt_reason = wanted
+            self._save_halt()
+            broker.alert(f"halt: {LEVELS[self.halted]}: {self.halt_reason}")
+        if self.halted >= CANCEL_ENTRIES:
+            self._cancel_entries()
+        if self.halted >= CLOSE_ALL:
+            self._close_all()
+
+    def _save_halt(self) -> None:
+        self.journal.state("halt").save({"level": self.halted, "reason": self.halt_reason})
+
+    def _cancel_entries(self) -> None:
+        broker: Any = self
+        for work in list(self.working.values()):
+            if not work.request.reduce_only and not work.done and not work.cancel_wanted:
+                work.cancel_wanted = True
+                broker._cancel(work)
+
+    def _close_all(self) -> None:
+        """Close what is held, reduce-only; the stops stay until it is flat."""
+        broker: Any = self
+        for market in broker.markets.values():
+            size = market.position.size
+            closing = any(
+                w.request.symbol == market.key and w.request.kind == "market"
+                and w.request.reduce_only and not w.request.conditional
+                for w in self.working.values()
+            )  # fmt: skip
+            if not size or closing:
+                continue
+            owner = market.owner or next(iter(broker.cerebro.runningstrats), None)
+            send = broker.sell if size > 0.0 else broker.buy
+            send(owner, market.data, abs(size), reduce_only=True, tag="halt")
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing is held and nothing is under way."""
+        broker: Any = self
+        held = any(m.position.size or m.state.size for m in broker.markets.values())
+        return not held and not self.working
+
+
+def _level_in(path: Path) -> int:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return 0
+    except (OSError, UnicodeDecodeError):
+        return CLOSE_ALL  # it is there: somebody wants a stop
+    return int(text) if text in ("1", "2", "3") else CLOSE_ALL

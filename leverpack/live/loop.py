@@ -1,0 +1,62 @@
+"""One asyncio loop in one thread, and the way into it from ordinary code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """A running loop; ``run`` waits for a coroutine's result, ``spawn`` lets one go on."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._thread.start()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    @property
+    def running(self) -> bool:
+        """Whether it still takes work."""
+        return self._thread.is_alive() and not self._loop.is_closed()
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """The result of ``work``; a TimeoutError takes the work back."""
+        future = self.spawn(work)
+        try:
+            return future.result(timeout)
+        except (FutureTimeout, KeyboardInterrupt):
+            future.cancel()
+            raise
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start ``work`` in the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def stop(self, timeout: float) -> None:
+        """Cancel what still runs, stop the loop and end the thread."""
+        if not self.running:
+            return
+        with contextlib.suppress(FutureTimeout):
+            self.run(_cancel_all(), timeout)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
+async def _cancel_all() -> None:
+    tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

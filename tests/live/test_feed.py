@@ -1,0 +1,195 @@
+"""The live feed on a real paper exchange: every closed candle once, in order, whatever breaks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import backtrader as bt
+import pytest
+
+from leverpack.candles.feed import CandleFeed
+from leverpack.candles.timeframes import timeframe_ms
+from leverpack.config import Settings
+from leverpack.errors import SettingError
+from leverpack.live.candles import Candle, CandleSource
+from leverpack.live.feed import CCXTDataFeed
+from leverpack.live.store import CCXTStore
+from tests.paper.stand import HOUR, START, SYMBOL, UNIFIED, Stand, serving, session, walk
+
+BEFORE = 30  # candles of history
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    with serving(session(walk(120))) as held:
+        held.step(BEFORE)
+        yield held
+
+
+@pytest.fixture
+def store(stand: Stand) -> Iterator[CCXTStore]:
+    with CCXTStore("binanceusdm", url=stand.url, settings=Settings(), env_file=None) as opened:
+        yield opened
+
+
+def listening(stand: Stand) -> None:
+    until = time.monotonic() + 5.0
+    while not stand.session.hub.streams and time.monotonic() < until:
+        time.sleep(0.01)
+    assert stand.session.hub.streams
+
+
+def taken(source: CandleSource, count: int, within: float = 8.0) -> list[Candle]:
+    found: list[Candle] = []
+    until = time.monotonic() + within
+    while len(found) < count and time.monotonic() < until:
+        candle = source.next(0.05)
+        if candle is not None:
+            found.append(candle)
+    return found
+
+
+def check(stand: Stand, found: list[Candle], first: int, count: int) -> None:
+    """``found`` are the tape's candles from number ``first`` on, to the last digit."""
+    candles = stand.session.exchange.tapes[SYMBOL].candles
+    assert [c.ts for c in found] == [START + (first + i) * HOUR for i in range(count)]
+    for i, candle in enumerate(found, first):
+        row = (candles.open[i], candles.high[i], candles.low[i], candles.close[i])
+        assert candle[1:5] == row
+
+
+def test_history_then_live_candles_each_once(stand: Stand, store: CCXTStore):
+    source = CandleSource(store, UNIFIED, "1h", history=10)
+    history = taken(source, 10)
+    check(stand, history, BEFORE - 10, 10)
+    assert not any(c.live for c in history)
+    assert source.next(0.0) is None  # the candle that forms is not given
+    listening(stand)
+    for i in range(5):
+        stand.step()
+        check(stand, taken(source, 1), BEFORE + i, 1)
+    stand.step(7)
+    found = taken(source, 7)
+    check(stand, found, BEFORE + 5, 7)
+    assert all(c.live for c in found)
+    assert source.next(0.1) is None
+
+
+@pytest.mark.parametrize("kind", ["ws_drop", "ws_duplicate", "ws_reorder"])
+def test_a_bad_stream_loses_doubles_and_disorders_nothing(
+    stand: Stand, store: CCXTStore, kind: str
+):
+    source = CandleSource(store, UNIFIED, "1h", history=1, quiet_s=0.3)
+    taken(source, 1)
+    listening(stand)
+    found = []
+    for i in range(8):
+        if i % 2:
+            stand.admin("POST", "faults", kind=kind, count=3)
+        stand.step()
+        found += taken(source, 1)
+    check(stand, found, BEFORE, 8)
+    assert source.next(0.5) is None
+
+
+def test_a_dead_stream_is_noticed_and_rest_takes_over(stand: Stand, store: CCXTStore):
+    source = CandleSource(store, UNIFIED, "1h", history=1, quiet_s=0.2)
+    taken(source, 1)
+    listening(stand)
+    assert not taken(source, 1, within=0.5)
+    assert not source.stale  # silent, but nothing has closed
+    stand.admin("POST", "faults", kind="ws_half_open")
+    stand.step(3)
+    check(stand, taken(source, 3), BEFORE, 3)
+    assert source.stale
+    for listener in stand.session.hub.listeners:
+        listener.muted = False
+    stand.step()
+    check(stand, taken(source, 1), BEFORE + 3, 1)
+    assert not source.stale
+
+
+def test_it_waits_while_the_venue_is_away(stand: Stand, store: CCXTStore):
+    source = CandleSource(store, UNIFIED, "1h", history=1, quiet_s=0.2)
+    taken(source, 1)
+    listening(stand)
+    stand.admin("POST", "faults", kind="ws_half_open")
+    stand.admin("POST", "faults", kind="error_before", path="/fapi/v1/klines", times=7)
+    stand.step(2)
+    check(stand, taken(source, 2, within=20.0), BEFORE, 2)
+
+
+class Notes(bt.Strategy):
+    """Writes down what it sees; ends the run after ``count`` live candles."""
+
+    params = (("count", 4),)
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, float, bool]] = []
+        self.slow: list[float] = []
+
+    def next(self) -> None:
+        data = self.datas[0]
+        self.seen.append((len(data), data.close[0], data.live))
+        if len(self.datas) > 1 and len(self.datas[1]) > len(self.slow):
+            self.slow.append(self.datas[1].close[0])
+        if sum(live for *_, live in self.seen) >= self.p.count:
+            self.env.runstop()
+
+
+def run(stand: Stand, store: CCXTStore, *, resample: int = 0, steps: int = 4) -> Notes:
+    cerebro = bt.Cerebro(stdstats=False)
+    feed = CCXTDataFeed(store=store, symbol="BTC/USDT", timeframe="1h", history=8)
+    cerebro.adddata(feed)
+    if resample:
+        cerebro.resampledata(feed, timeframe=bt.TimeFrame.Minutes, compression=60 * resample)
+    cerebro.addstrategy(Notes, count=steps)
+    result: list[Any] = []
+    thread = threading.Thread(target=lambda: result.extend(cerebro.run()), daemon=True)
+    thread.start()
+    listening(stand)
+    for _ in range(steps):
+        stand.step()
+        time.sleep(0.05)
+    thread.join(15)
+    assert not thread.is_alive()
+    return result[0]
+
+
+def test_in_a_plain_cerebro(stand: Stand, store: CCXTStore):
+    notes = run(stand, store)
+    closes = stand.session.exchange.tapes[SYMBOL].candles.close
+    assert [close for _, close, _ in notes.seen] == list(closes[BEFORE - 8 : BEFORE + 4])
+    assert [live for *_, live in notes.seen] == [False] * 8 + [True] * 4
+    assert notes.data0.symbol == UNIFIED
+
+
+def test_resampled_as_in_a_backtest(stand: Stand, store: CCXTStore):
+    notes = run(stand, store, resample=4, steps=9)
+    candles = stand.session.exchange.tapes[SYMBOL].candles.slice(BEFORE - 8, BEFORE + 9)
+    cerebro = bt.Cerebro(stdstats=False, preload=False, runonce=False)
+    feed = CandleFeed(dataname=candles)
+    feed.live = False
+    cerebro.adddata(feed)
+    cerebro.resampledata(feed, timeframe=bt.TimeFrame.Minutes, compression=240)
+    cerebro.addstrategy(Notes, count=99)
+    tested = cerebro.run()[0]
+    assert notes.slow == tested.slow[: len(notes.slow)]
+    assert len(notes.slow) >= 3
+
+
+def test_wrong_settings(store: CCXTStore):
+    with pytest.raises(SettingError, match="needs store"):
+        CCXTDataFeed(symbol=UNIFIED)
+    with pytest.raises(SettingError, match="needs symbol"):
+        CCXTDataFeed(store=store)
+    with pytest.raises(SettingError, match="timeframe"):
+        CCXTDataFeed(store=store, symbol=UNIFIED, timeframe="1hour")
+    with pytest.raises(SettingError, match="did you mean quiet_s"):
+        CCXTDataFeed(store=store, symbol=UNIFIED, quiet=3)
+    assert CCXTDataFeed(store=store, symbol=UNIFIED, timeframe=bt.TimeFrame.Minutes,
+                        compression=15).length == "15m"  # fmt: skip
+    assert timeframe_ms("15m") == 900_000
