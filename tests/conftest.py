@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,8 @@ def vectors(name: str) -> Any:
 def real(name: str) -> Path:
     """The path of one file of real perpetual candles."""
     return shared_dir() / "data" / "perp" / name
+
+
+def heed_ctrl_c() -> None:
+    """For a child process: SIGINT ends it, also where this one was started with it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -19,6 +19,8 @@ from leverpack.backtest.cerebro import Cerebro
 from leverpack.candles.feed import CandleFeed
 from tests.conftest import needs_shared, real
 
+pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
+
 
 def walk(count: int = 600, seed: int = 1, start: str = "2015-01-05", freq: str = "h") -> Any:
     """A random walk as a DataFrame of candles; every fourteenth candle does not move at all."""

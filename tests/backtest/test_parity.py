@@ -12,8 +12,11 @@ import pytest
 from leverpack.backtest.broker import MarginBroker
 from leverpack.backtest.cerebro import Cerebro
 from leverpack.candles.feed import CandleFeed
+from leverpack.candles.reader import read_candles
 from tests.conftest import needs_shared, real
 from tests.strategies.test_conservative import wavy
+
+pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
 
 FEE = 0.0004
 BTC = "binanceusdm_BTCUSDT_perp_1h_20190908_20260219.parquet"
@@ -139,6 +142,20 @@ def test_equal_on_made_candles(strategy: type):
 
 @needs_shared
 @pytest.mark.parametrize("strategy", [Crossing, Bracketed, Trailing])
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [(BTC, "2020-03-01", "2021-06-30"), (SOL, "2025-09-15", "2025-11-15")],  # with their crashes
+)
+def test_equal_on_real_candles(strategy: type, name: str, first: str, last: str):
+    candles = read_candles(real(name))
+    stretch = candles.between(*(int(np.datetime64(day, "ms").astype(int)) for day in (first, last)))
+    assert len(stretch) > 10_000
+    assert_equal(strategy, stretch, 30)
+
+
+@needs_shared
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", [Crossing, Bracketed, Trailing])
 @pytest.mark.parametrize("name", [BTC, SOL])
-def test_equal_on_real_candles(strategy: type, name: str):
+def test_equal_on_all_of_them(strategy: type, name: str):
     assert_equal(strategy, real(name), 100)

@@ -13,6 +13,8 @@ from tests.cli.test_bad_input import YEAR, Call, leverpack, one_sentence  # noqa
 from tests.cli.test_commands import imported_by
 from tests.conftest import ROOT, needs_shared, real
 
+pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
+
 MARK = ROOT / "data" / "made_BTCUSDT_mark_1h_2025.csv"
 FUNDING = ROOT / "data" / "made_BTCUSDT_funding_2025.csv"
 

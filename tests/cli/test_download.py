@@ -14,7 +14,7 @@ import pytest
 from leverpack.candles.reader import read_candles
 from tests.candles.test_download import Market, market, overlap, same
 from tests.cli.test_bad_input import Call, leverpack, one_sentence  # noqa: F401 - a fixture
-from tests.conftest import ROOT
+from tests.conftest import ROOT, heed_ctrl_c
 from tests.paper.stand import HOUR, START, UNIFIED
 
 COUNT = 3_000  # six pages of what ccxt says the exchange gives
@@ -39,7 +39,9 @@ def test_an_ended_process_loses_one_page_at_most(tmp_path: Path, by: signal.Sign
     with market(tmp_path / "data", count=COUNT) as here:
         here.fault("delay", path="/fapi/v1/klines", times=0, seconds=0.2)
         command = [sys.executable, "-m", "leverpack", *arguments(here, here.folder)]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heed_ctrl_c
+        )
         for _ in range(600):
             if len(here.relay.spans()) >= 4 or process.poll() is not None:
                 break

@@ -12,6 +12,8 @@ from leverpack.config import Settings, describe
 from tests.cli.test_bad_input import YEAR, Call, leverpack  # noqa: F401 - a fixture
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
+
 LADDER = ("--strategy", "confidence_ladder", "--param", "liquidation_stops=0")
 ADAPTIVE = ("--strategy", "adaptive")
 # A stop and a target so near that one candle often holds both.

@@ -18,7 +18,7 @@ from tests.report.browser import needs_chromium, opened
 from tests.report.builders import made_result, renamed
 from tests.report.test_report import sample
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.no_cover]
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 # Pixels that are not transparent, of every canvas in the shadow roots below one element.

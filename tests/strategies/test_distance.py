@@ -13,6 +13,8 @@ from strategies import STRATEGIES
 from tests.conftest import needs_shared
 from tests.strategies.realdata import RealSet, real_sets
 
+pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
+
 SETS = real_sets()
 SHORT = [s for s in SETS if s.timeframe in ("1h", "15m")]
 MODES: dict[str, tuple[str, dict[str, Any]]] = {

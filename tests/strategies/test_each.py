@@ -25,6 +25,8 @@ from tests.conftest import ROOT, needs_shared
 from tests.strategies.realdata import real_sets
 from tests.strategies.stage import flat, once, to
 
+pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
+
 THREE = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 MINUTES = ROOT / "data" / "made_BTCUSDT_1m_crash.csv.gz"
 LEVERAGES = (2.0, 5.0, 20.0)

@@ -20,6 +20,8 @@ from leverpack.sweep.montecarlo import monte_carlo
 from tests.conftest import ROOT
 from tests.sweep.test_runner import told
 
+pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
+
 distributed = pytest.importorskip("distributed", reason="the cluster extra is not installed")
 
 GRID = Grid({"leverage": range(1, 9), "stop_loss_pct": [0.005 * k for k in range(1, 101)]})

@@ -17,6 +17,8 @@ from tests.strategies.realdata import RealSet, real_sets
 from tests.sweep.conftest import made_settings, real_settings
 from tests.sweep.randomsets import random_set
 
+pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
+
 MOST = 100_000  # trades of one run
 SETS = real_sets()
 # One with funding that changes its interval and a crash, one with 8-hour marks.

@@ -19,7 +19,7 @@ from leverpack.errors import DataError, SettingError
 from leverpack.sweep import FIGURES, Grid, SweepEngine, read_results, run_sweep
 from leverpack.sweep.outcome import COUNTS
 from leverpack.sweep.results import identity
-from tests.conftest import ROOT
+from tests.conftest import ROOT, heed_ctrl_c
 from tests.sweep.conftest import made_settings
 
 GRID = Grid({"leverage": [2.0, 5.0, 900.0], "stop_loss_pct": [0.01, 0.03]})
@@ -93,7 +93,9 @@ def test_control_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Pat
         "--grid", "stop_loss_pct=0.01:0.08:0.0005", "--grid", "take_profit_pct=0.01:0.1:0.01",
         "--out", str(out), "--workers", "1", "--json",
     ]  # fmt: skip
-    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c
+    )
     parts = tmp_path / f".{out.name}.parts"
     until = time.monotonic() + 120.0
     while not (parts.is_dir() and any(parts.iterdir())) and time.monotonic() < until:

@@ -117,6 +117,8 @@ print(sum(engine().stats.cache_hits.values()), sum(engine().stats.cache_misses.v
 def test_without_a_cache_directory_it_compiles_in_memory(tmp_path: Path) -> None:
     script = """
 from leverpack.sweep.compiling import code_folder, write_beside, kept_compiled
+
+pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
 assert write_beside(code_folder("x") / "y.py", "z = 1") is None
 def twice(x):
     return 2 * x
