@@ -370,7 +370,6 @@ from leverpack.candles.reader import read_candles
 from leverpack.errors import DataError
 import pyarrow.csv, pyarrow.parquet  # their own size is not the file's
 
-pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     read_candles(sys.argv[1])

@@ -118,7 +118,6 @@ def test_without_a_cache_directory_it_compiles_in_memory(tmp_path: Path) -> None
     script = """
 from leverpack.sweep.compiling import code_folder, write_beside, kept_compiled
 
-pytestmark = pytest.mark.no_cover  # what it runs is measured elsewhere, at half the time
 assert write_beside(code_folder("x") / "y.py", "z = 1") is None
 def twice(x):
     return 2 * x
