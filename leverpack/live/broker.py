@@ -14,6 +14,7 @@ from backtrader.order import BuyOrder, SellOrder
 from leverpack.backtest.commission import MarginCommission
 from leverpack.backtest.face import BrokerFace
 from leverpack.errors import SettingError, VenueError, refuse_unknown
+from leverpack.live.bus import LEVERAGE_MISMATCH, ORDER_REJECTED
 from leverpack.live.feed import CCXTDataFeed
 from leverpack.live.guard import LeverageGuard, Reading
 from leverpack.live.halting import Halting
@@ -211,11 +212,15 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         for market in list(self.markets.values()):
             market.data.wake()
 
-    def alert(self, text: str) -> None:
-        """Say something that a person should know: log, journal, ``alerts``."""
+    def alert(self, text: str, kind: str) -> None:
+        """Say something that a person should know: log, journal, ``alerts``, bus.
+
+        ``kind`` is one of :data:`leverpack.live.bus.ALERT_KINDS`.
+        """
         logger.error("%s", text)
         self.alerts.append(text)
-        self.journal.add_event("alert", text)
+        self.journal.add_event("alert", text, kind)
+        self.store.bus.tell("alert", kind=kind, text=text)
 
     # -- markets ---------------------------------------------------------------------------------
 
@@ -301,7 +306,7 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         try:
             self.guard.settle(market.key, market.decided, notional)
         except VenueError as fault:
-            self.alert(f"no order leaves: {fault}")
+            self.alert(f"no order leaves: {fault}", LEVERAGE_MISMATCH)
         return market.state.leverage
 
     def set_margin_mode(self, data: Any, mode: str) -> None:
@@ -318,7 +323,7 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         try:
             self.store.write(method, market.key, abs(amount))
         except VenueError as fault:
-            self.alert(str(fault))
+            self.alert(str(fault), ORDER_REJECTED)
         self.hint()
 
     def tier_table(self, data: Any) -> Any:

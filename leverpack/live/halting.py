@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from leverpack.live.bus import HALTED
 from leverpack.live.journal import Journal
 from leverpack.live.market import Working
 
@@ -74,7 +75,7 @@ class Halting:
         if wanted is not None and wanted[0] > self.halted:
             self.halted, self.halt_reason = wanted
             self._save_halt()
-            broker.alert(f"halt: {LEVELS[self.halted]}: {self.halt_reason}")
+            broker.alert(f"halt: {LEVELS[self.halted]}: {self.halt_reason}", HALTED)
         if self.halted >= CANCEL_ENTRIES:
             self._cancel_entries()
         if self.halted >= CLOSE_ALL:

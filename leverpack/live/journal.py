@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS snapshots (
     mark REAL, liquidation REAL, venue_liquidation REAL, margin_ratio REAL,
     venue_margin_ratio REAL);
 CREATE TABLE IF NOT EXISTS events (
-    time_ms INTEGER NOT NULL, level TEXT NOT NULL, text TEXT NOT NULL);
+    time_ms INTEGER NOT NULL, level TEXT NOT NULL, text TEXT NOT NULL,
+    kind TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -184,9 +185,9 @@ class Journal:
         """Write the margin of one position at a candle, ours beside the venue's."""
         self._do("INSERT INTO snapshots VALUES (?,?,?,?,?,?,?,?,?,?,?)", time_ms, symbol, *values)
 
-    def add_event(self, level: str, text: str) -> None:
-        """Write a sentence: what was refused, noticed, decided."""
-        self._do("INSERT INTO events VALUES (?,?,?)", _now(), level, text)
+    def add_event(self, level: str, text: str, kind: str = "") -> None:
+        """Write a sentence: what was refused, noticed, decided; alerts with their kind."""
+        self._do("INSERT INTO events VALUES (?,?,?,?)", _now(), level, text, kind)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of "runs", "leverage", "snapshots", "events" or "candles", oldest first."""

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from leverpack.errors import VenueRefused
+from leverpack.live.bus import UNKNOWN_AT_VENUE, UNPROTECTED
 from leverpack.live.journal import ALIVE, OPEN, UNKNOWN
 from leverpack.live.market import LiveMarket, Working
 from leverpack.live.requests import OrderRequest
@@ -80,7 +81,7 @@ def _settle_position(broker: Any, market: LiveMarket, on_unknown: str) -> None:
         market.position.size, market.position.price = there, market.state.entry
         return
     what = f"{market.key}: the venue holds {there:g} where the journal knows of {held:g}"
-    broker.alert(what)
+    broker.alert(what, UNKNOWN_AT_VENUE)
     if on_unknown == "stop":
         raise VenueRefused(f"{what}; look at it, then start with on_unknown adopt or close")
     market.position.size, market.position.price = there, market.state.entry
@@ -111,7 +112,7 @@ def _settle_orders(broker: Any, market: LiveMarket, on_unknown: str) -> None:
                 f"{market.key}: an order of somebody else rests at the venue: {order['side']} "
                 f"{order['amount']:g} ({order.get('clientOrderId')})"
             )
-            broker.alert(what)
+            broker.alert(what, UNKNOWN_AT_VENUE)
             if on_unknown == "stop":
                 raise VenueRefused(f"{what}; look at it, then start with on_unknown adopt or close")
             if on_unknown == "close":
@@ -125,5 +126,6 @@ def _name_unprotected(broker: Any, market: LiveMarket) -> None:
     )  # fmt: skip
     if market.position.size and protected < abs(market.position.size) * (1.0 - _SAME):
         broker.alert(
-            f"{market.key}: {market.position.size:g} is held and stops rest for {protected:g} only"
+            f"{market.key}: {market.position.size:g} is held and stops rest for {protected:g} only",
+            UNPROTECTED,
         )

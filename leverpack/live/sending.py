@@ -9,6 +9,7 @@ from typing import Any
 import backtrader as bt
 
 from leverpack.errors import DataError, OutcomeUnknown, VenueAway, VenueError, VenueRefused
+from leverpack.live.bus import LEVERAGE_MISMATCH, ORDER_REJECTED, UNPROTECTED
 from leverpack.live.guard import LeverageGuard
 from leverpack.live.journal import CANCELED, OPEN, REFUSED, UNKNOWN, Journal
 from leverpack.live.market import LiveMarket, Working
@@ -94,7 +95,7 @@ class Sending:
         try:
             reading = self.guard.check(market.key, market.decided, notional)
         except VenueError as fault:
-            broker.alert(f"no order leaves: {fault}")
+            broker.alert(f"no order leaves: {fault}", LEVERAGE_MISMATCH)
             raise
         market.state.leverage = reading.leverage
 
@@ -189,7 +190,8 @@ class Sending:
         broker: Any = self
         broker.alert(
             f"{work.request.symbol}: the venue ended an exit with {rest:g} left; that is sent at "
-            "market"
+            "market",
+            UNPROTECTED,
         )
         self._end(work, CANCELED, "ended by the venue before it was filled")
         request = work.request.at_market()
@@ -199,7 +201,7 @@ class Sending:
     def _turned_away(self, work: Working, why: str) -> None:
         """Nothing was done: an entry is dropped, an order that protects is sent again soon."""
         broker: Any = self
-        broker.alert(f"{work.request.symbol}: {why}")
+        broker.alert(f"{work.request.symbol}: {why}", ORDER_REJECTED)
         if work.request.reduce_only and work.sends < MOST_SENDS:
             work.sends += 1
             work.turned_away, work.fate_known = True, False
@@ -283,7 +285,7 @@ class Sending:
             answer = self.store.write("cancel_order", ident, work.request.symbol, params)
         except VenueError as fault:
             if isinstance(fault, VenueRefused) and fault.kind not in NOT_FOUND:
-                broker.alert(f"{work.request.symbol}: {fault}")
+                broker.alert(f"{work.request.symbol}: {fault}", ORDER_REJECTED)
             broker.hint()  # gone already, or to be tried again
             return
         filled = float((answer or {}).get("filled") or 0.0)

@@ -24,6 +24,7 @@ from leverpack.errors import (
     VenueRefused,
     nearest,
 )
+from leverpack.live.bus import Bus
 from leverpack.live.faults import may_retry, translated
 from leverpack.live.keys import CREDENTIALS, find_keys
 from leverpack.live.loop import LoopThread
@@ -87,6 +88,7 @@ class CCXTStore:
         self.last_answer = time.monotonic()  # of any request or stream
         self._client: Any = None
         self._loop: LoopThread | None = None
+        self.bus = Bus()
         self._kline_ears: dict[tuple[str, str], Callable[[list[float], bool], None]] = {}
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ import backtrader as bt
 from backtrader.order import BuyOrder, SellOrder
 
 from leverpack.errors import VenueError
+from leverpack.live.bus import LIQUIDATION, UNKNOWN_AT_VENUE, VENUE_AWAY
 from leverpack.live.journal import CANCELED, CLOSED, Journal
 from leverpack.live.market import LiveMarket, Working
 from leverpack.live.store import Call, CCXTStore
@@ -55,7 +56,7 @@ class Syncing:
             answers = self.store.reads(*calls)
         except VenueError as fault:
             if not self.away:
-                broker.alert(f"the venue is away, and nothing is opened: {fault}")
+                broker.alert(f"the venue is away, and nothing is opened: {fault}", VENUE_AWAY)
             self.away = str(fault)
             self._recheck = True
             return
@@ -182,7 +183,8 @@ class Syncing:
         except VenueError as fault:
             logger.warning("%s", fault)
         broker.alert(
-            f"{market.key}: {trade['side']} of {trade['amount']:g} at {trade['price']:g} by {why}"
+            f"{market.key}: {trade['side']} of {trade['amount']:g} at {trade['price']:g} by {why}",
+            LIQUIDATION if why in ("liquidation", "adl") else UNKNOWN_AT_VENUE,
         )
         if why in ("liquidation", "adl"):
             broker.liquidations.append({"symbol": market.key, "kind": why, **_plain(trade)})
@@ -309,7 +311,8 @@ class Syncing:
             return
         broker.alert(
             f"{market.key}: the venue holds {market.state.size:g} and the fills say "
-            f"{market.position.size:g}; the venue's is taken"
+            f"{market.position.size:g}; the venue's is taken",
+            UNKNOWN_AT_VENUE,
         )
         market.position.size, market.position.price = market.state.size, market.state.entry
         market.differs_since = 0.0
