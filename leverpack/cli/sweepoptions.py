@@ -27,7 +27,7 @@ WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="How many at once; else every core.")
 ]
 ClusterOption = Annotated[str | None, typer.Option(
-    help="Address of a Dask scheduler, tcp://HOST:8786; its workers run the sets."
+    help="A Dask scheduler, tcp://HOST:8786, or Ray cluster, ray://HOST:10001; it runs the sets."
 )]  # fmt: skip
 _FIRST = ("data",)  # of the shared options; the others follow the command's own
 

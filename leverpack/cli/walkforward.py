@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leverpack.cli.sweepoptions import (
+    ClusterOption,
     GridOption,
     RandomOption,
     WorkersOption,
@@ -47,6 +48,7 @@ def walkforward(
     random: RandomOption = None,
     seed: Annotated[int, typer.Option(help="Of --random.")] = 0,
     workers: WorkersOption = None,
+    cluster: ClusterOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Choose the best set on one stretch of candles and try it on the next, again and again."""
@@ -62,8 +64,8 @@ def walkforward(
     with progress("runs", None, quiet=as_json) as tell:
         found = walk_forward(
             settings, sets, train=round(train * DAY_MS / step), test=round(test * DAY_MS / step),
-            purge=purge, anchored=anchored, metric=metric, workers=workers, market=market,
-            on_set=tell,
+            purge=purge, anchored=anchored, metric=metric, workers=workers,
+            cluster=cluster, market=market, on_set=tell,
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(_plain(found), indent=2, allow_nan=False))

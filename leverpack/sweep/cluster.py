@@ -1,4 +1,4 @@
-"""Hands work over through joblib: to processes of this machine, or to a Dask cluster."""
+"""Hands work over: to processes of this machine, or to a Dask or Ray cluster."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from leverpack.sweep.outcome import Outcome
 Numbered = tuple[int, Mapping[str, Any]]
 _SETS_A_TASK = 32  # compiled ones; those that Cerebro runs go one by one
 _SECONDS_TO_ANSWER = 10
+_TASKS_A_CPU = 2  # under way at Ray, so that none waits for this process
+_RETRIES = 5  # of a task whose worker was lost
 _LOCK = threading.Lock()
 _LATEST: list[tuple[str, SweepEngine]] = []  # of this process: at most one
 
@@ -31,12 +33,15 @@ def hand_over(
 ) -> Iterator[Any]:  # fmt: skip
     """What ``function(*shared, *call)`` answers for each call, in the order in which it is ready.
 
-    ``shared`` goes to each worker of a ``cluster`` (the address of a Dask scheduler) once; else
-    ``workers`` processes of this machine do it, None: one a core, 1: this one. On a cluster a
-    call whose worker is lost is made again by another one, and is answered once. Calls are taken
-    as workers become free. Raises SettingError where no scheduler answers.
+    ``shared`` goes to each machine of a ``cluster`` once: the address of a Dask scheduler
+    ("tcp://HOST:8786"), or of a Ray cluster ("ray://HOST:10001"; on one of its machines
+    "ray:auto"); else ``workers`` processes of this machine do it, None: one a core, 1: this one.
+    On a cluster a call whose worker is lost is made again by another one, and is answered once.
+    Calls are taken as workers become free. Raises SettingError where no cluster answers.
     """
-    if cluster is not None:
+    if cluster is not None and cluster.startswith("ray:"):
+        yield from _on_ray(function, shared, calls, cluster)
+    elif cluster is not None:
         yield from _on_cluster(function, shared, calls, cluster)
     elif workers == 1:
         for call in calls:
@@ -110,6 +115,49 @@ def _client(address: str) -> Iterator[Any]:
             ) from fault
 
 
+def _on_ray(
+    function: Callable[..., Any], shared: tuple[Any, ...], calls: Iterable[tuple[Any, ...]],
+    address: str,
+) -> Iterator[Any]:  # fmt: skip
+    """Ray's own tasks: its joblib backend answers only when all is done, and nothing is kept."""
+    with _ray(address) as ray:
+        make = ray.remote(max_retries=_RETRIES)(_call)
+        kept = ray.put(shared)
+        waiting = iter(calls)
+        at_once = _TASKS_A_CPU * max(1, int(ray.cluster_resources().get("CPU", 1.0)))
+        flying = [make.remote(function, kept, call) for call in islice(waiting, at_once)]
+        while flying:
+            (done,), flying = ray.wait(flying, num_returns=1)
+            flying += [make.remote(function, kept, call) for call in islice(waiting, 1)]
+            yield ray.get(done)
+
+
+@contextmanager
+def _ray(address: str) -> Iterator[Any]:
+    """Ray, connected; what goes wrong with the cluster becomes one sentence."""
+    try:
+        import ray
+    except ImportError as fault:
+        raise SettingError("--cluster: Ray is not there; pip install 'ray[client]'") from fault
+    where = address if address.startswith("ray://") else address.removeprefix("ray:")
+    try:
+        ray.init(where, logging_level="ERROR", log_to_driver=False)
+    except (ConnectionError, OSError, ValueError, RuntimeError) as fault:
+        raise SettingError(
+            f"--cluster {address}: no Ray cluster answers there; give ray://HOST:10001, or "
+            "ray:auto on one of its machines"
+        ) from fault
+    try:
+        yield ray
+    except ray.exceptions.WorkerCrashedError as fault:
+        raise SettingError(
+            f"--cluster {address}: a task was lost with every worker that tried it; look at "
+            "their memory, and give fewer candles or larger workers"
+        ) from fault
+    finally:
+        ray.shutdown()
+
+
 @contextmanager
 def _closed_quietly(client: Any) -> Iterator[None]:
     """Close the client at the end; answers that are on their way then would be logged as errors."""
@@ -128,7 +176,7 @@ def _closed_quietly(client: Any) -> Iterator[None]:
 def run_on_cluster(
     engine: SweepEngine, key: str, sets: Iterable[Numbered], address: str, most_trades: int = 0
 ) -> Iterator[Outcome]:
-    """Run numbered sets on the workers of a Dask scheduler; ``key`` names what the engine runs.
+    """Run numbered sets on the workers of a cluster; ``key`` names what the engine runs.
 
     The candles are sent; leverpack, a strategy file and a tier file must be there.
     """

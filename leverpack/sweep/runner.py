@@ -42,8 +42,8 @@ def run_sweep(
     is called with each outcome. With ``out`` the rows go into that Parquet file (see
     leverpack.sweep.results); sets that it holds are left out, and an interruption keeps what is
     done. ``most_trades`` of each set's trades come along. ``cluster`` is the address of a Dask
-    scheduler whose workers run the sets instead (leverpack.sweep.cluster). Raises DataError and
-    SettingError; a set that makes no sense is an outcome that says so.
+    scheduler or Ray cluster whose workers run the sets instead (leverpack.sweep.cluster). Raises
+    DataError and SettingError; a set that makes no sense is an outcome that says so.
 
     Nothing runs before the first outcome is asked for.
     """
@@ -54,11 +54,9 @@ def run_sweep(
         file = held = ResultFile(Path(out), sweep_key(engine), said_settings(settings))
         sets = (s for s in sets if not held.holds(s[1]))
     try:
-        if cluster is not None:
-            outcomes = run_on_cluster(engine, sweep_key(engine), sets, cluster, most_trades)
-        else:
-            outcomes = run_sets(engine, sets, workers=workers, most_trades=most_trades)
-        for outcome in outcomes:
+        for outcome in run_sets(
+            engine, sets, workers=workers, most_trades=most_trades, cluster=cluster
+        ):
             if file is not None:
                 file.add(outcome)
             if on_result is not None:
@@ -71,9 +69,15 @@ def run_sweep(
 
 def run_sets(
     engine: SweepEngine, sets: Iterable[Numbered], *, workers: int | None = None,
-    most_trades: int = 0,
+    most_trades: int = 0, cluster: str | None = None,
 ) -> Iterator[Outcome]:  # fmt: skip
-    """Run numbered sets on an engine; outcomes come batch by batch, in their order within one."""
+    """Run numbered sets on an engine, or on the workers of a ``cluster`` with another like it.
+
+    Here outcomes come batch by batch, in their order within one; there as they are ready.
+    """
+    if cluster is not None:
+        yield from run_on_cluster(engine, sweep_key(engine), sets, cluster, most_trades)
+        return
     count = workers or joblib.cpu_count()
     waiting = iter(sets)
     while batch := list(islice(waiting, _SETS_A_BATCH * count)):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -117,13 +118,14 @@ def windows(
 def walk_forward(
     settings: BacktestSettings, sets: Iterable[Params], *, train: int, test: int, purge: int = 0,
     anchored: bool = False, metric: str = "calmar", workers: int | None = None,
-    market: SweepMarket | None = None, on_set: OnSet | None = None,
+    cluster: str | None = None, market: SweepMarket | None = None, on_set: OnSet | None = None,
 ) -> WalkForward:  # fmt: skip
     """Choose the best of ``sets`` by ``metric`` in each window and run it on what follows.
 
     Every stretch begins flat with the deposit and ends with what is open valued at the last
     close. Equal sets: the one that comes first. ``on_set(done, all)`` is called after each run.
-    ``workers`` None is every core; the outcome does not depend on it. Raises SettingError and
+    ``workers`` None is every core, ``cluster`` the address of one (leverpack.sweep.cluster); the
+    outcome depends on neither. Raises SettingError and
     DataError.
     """
     market = market or load_market(settings)
@@ -131,12 +133,13 @@ def walk_forward(
     if not asked:
         raise SettingError("--grid: there are no sets to choose from")
     best((), metric, 1)  # a metric that there is not is said before anything runs
+    run = partial(run_sets, workers=workers, cluster=cluster)
     spans = windows(market.bars, train, test, purge=purge, anchored=anchored)
     tell = _counter(len(asked) * (len(spans) + 1), on_set)
     folds, chain = [], _Chain(settings.cash)
     grown: list[float] = []
     for span in spans:
-        chosen = _chosen(settings, market, span, asked, metric, workers, tell)
+        chosen = _chosen(settings, market, span, asked, metric, run, tell)
         tried = None
         if chosen is not None:
             part = SweepEngine(settings, period_of(market, span.test_start, span.test_stop))
@@ -150,7 +153,7 @@ def walk_forward(
         folds.append(_fold(market, span, chosen, tried))
     engine = SweepEngine(settings, market)
     trials = Trials(engine.days, settings.cash, metric)
-    for outcome in run_sets(engine, in_good_order(engine, asked), workers=workers):
+    for outcome in run(engine, in_good_order(engine, asked)):
         trials.add(outcome)
         tell()
     days, equity = chain.closes()
@@ -177,12 +180,12 @@ def _counter(total: int, on_set: OnSet | None) -> Callable[[], None]:
 
 def _chosen(
     settings: BacktestSettings, market: SweepMarket, span: Window, sets: Sequence[Params],
-    metric: str, workers: int | None, tell: Callable[[], None],
+    metric: str, run: Callable[..., Iterator[Outcome]], tell: Callable[[], None],
 ) -> Outcome | None:  # fmt: skip
     """The best set on the stretch to choose on; None where none has the metric."""
     engine = SweepEngine(settings, period_of(market, span.train_start, span.train_stop))
     held: Outcome | None = None
-    for outcome in run_sets(engine, in_good_order(engine, sets), workers=workers):
+    for outcome in run(engine, in_good_order(engine, sets)):
         tell()
         pair = sorted((o for o in (held, outcome) if o is not None), key=lambda o: o.number)
         first = best([{**o.figures, "at": k} for k, o in enumerate(pair)], metric, 1)

@@ -17,6 +17,7 @@ from leverpack.errors import SettingError
 from leverpack.sweep import Grid, SweepEngine, read_results, run_sweep
 from leverpack.sweep.cluster import hand_over
 from leverpack.sweep.montecarlo import monte_carlo
+from leverpack.sweep.walkforward import walk_forward
 from tests.conftest import ROOT
 from tests.sweep.test_runner import told
 
@@ -102,6 +103,16 @@ def test_what_cerebro_runs_and_histories_come_from_the_workers_too(
     assert here.values.tobytes() == spread.values.tobytes()
 
 
+def test_walking_forward_chooses_the_same_sets_there(cluster: Cluster, made: SweepEngine) -> None:
+    how: dict[str, Any] = {"train": 2400, "test": 2400, "market": made.market}
+    sets = [GRID[n] for n in range(0, len(GRID), 40)]
+    here = walk_forward(made.settings, sets, workers=1, **how)
+    there = walk_forward(made.settings, sets, cluster=cluster.address, **how)
+    assert [f.params for f in here.folds] == [f.params for f in there.folds]
+    assert here.chained == there.chained
+    assert here.verdict == there.verdict
+
+
 def test_both_workers_work_at_the_same_time(cluster: Cluster) -> None:
     done = list(hand_over(_asleep, (0.1,), [()] * 8, cluster=cluster.address))
     one, two = ([d for d in done if d[0] == w.pid] for w in cluster.workers)
@@ -134,6 +145,9 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(
     made: SweepEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leverpack.sweep.cluster._SECONDS_TO_ANSWER", 0.5)
+    with pytest.raises(SettingError, match="--cluster: Ray is not there; pip install"):
+        monkeypatch.setitem(sys.modules, "ray", None)
+        list(run_sweep(made.settings, GRID[:1], engine=made, cluster="ray://10.0.0.5:10001"))
     for address in ("tcp://127.0.0.1:9", "nonsense"):
         with pytest.raises(SettingError, match=f"--cluster {address}: no Dask scheduler"):
             list(run_sweep(made.settings, GRID[:1], engine=made, cluster=address))
