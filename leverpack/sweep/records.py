@@ -114,16 +114,16 @@ class SetParams(NamedTuple):
     cut_fraction: float
 
 
-PARAMS = np.dtype(
+PARAMS = np.dtype((np.record,
     [(n, "f8" if kind is float else "i8") for n, kind in get_type_hints(SetParams).items()]
-)
+))  # fmt: skip
 """SetParams as one record."""
 
 
 def _record(**fields: str) -> np.dtype[Any]:
-    return np.dtype(
-        [(name, kind) for kind, names in fields.items() for name in names.split()], align=True
-    )
+    """Of np.record, so that the kernel reads row.name also where it is not compiled."""
+    held = [(name, kind) for kind, names in fields.items() for name in names.split()]
+    return np.dtype((np.record, np.dtype(held, align=True)))
 
 
 STATE = _record(

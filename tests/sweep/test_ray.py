@@ -16,13 +16,13 @@ from leverpack.sweep.cluster import hand_over
 from tests.sweep.test_cluster import GRID
 from tests.sweep.test_runner import told
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
 pytestmark = pytest.mark.slow
 PORT = 26399
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
     command = [sys.executable, "-m", "ray.scripts.scripts"]
     subprocess.run(
         [*command, "start", "--head", f"--port={PORT}", "--num-cpus=2", "--disable-usage-stats",
