@@ -51,6 +51,7 @@ bench: setup  ## side by side with stock Backtrader, in one run
 	$(BIN)/python -m benchmarks.bench_paper
 	$(BIN)/python -m benchmarks.bench_candles
 	$(BIN)/python -m benchmarks.bench_sweep
+	$(BIN)/python -m benchmarks.bench_cluster
 
 fuzz: setup  ## a hundred thousand hurt candle files (CASES=, SEED=); wrong readings go to reports/fuzz
 	$(BIN)/python -m tests.fuzz.run --cases $(or $(CASES),100000) --seed $(or $(SEED),0)
