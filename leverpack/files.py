@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def put_file(path: Path, write: Callable[[Path], None], *, durable: bool = False
     When ``write`` fails, what was at ``path`` stays as it was and nothing is left beside it.
     ``durable``: on the disk before this returns, so that a power cut loses nothing.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         write(beside)
         if durable:

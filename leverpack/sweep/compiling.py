@@ -19,7 +19,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from leverpack.files import cache_folder
+from leverpack.files import cache_folder, put_text
 from leverpack.sweep import kernel, records
 
 _LOCK = threading.RLock()
@@ -123,10 +123,8 @@ def write_beside(path: Path, text: str) -> Path | None:
     """Write a small file whole or not at all; None where the folder cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
         if not path.is_file():  # its text is part of the folder's name
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, path)
+            put_text(path, text)
     except OSError:
         return None
     return path

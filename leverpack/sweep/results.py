@@ -17,6 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from leverpack.errors import DataError, SettingError
+from leverpack.files import put_file
 from leverpack.sweep.outcome import COUNTS, FIGURES, Outcome
 
 VERSION = 1
@@ -80,7 +82,8 @@ class ResultFile:
         )
         try:
             self._parts.mkdir(parents=True, exist_ok=True)
-            _write(table, self._parts / f"{time.time_ns()}-{os.getpid()}.parquet")
+            part = self._parts / f"{time.time_ns()}-{os.getpid()}.parquet"
+            put_file(part, partial(pq.write_table, table))
         except OSError as fault:
             raise self._unwritable(fault) from fault
         self._count += table.num_rows
@@ -95,7 +98,7 @@ class ResultFile:
         whole = pa.concat_tables(self._tables, promote_options="permissive")
         whole = whole.replace_schema_metadata(self._meta)
         try:
-            _write(whole, self.path)
+            put_file(self.path, partial(pq.write_table, whole))
         except OSError as fault:
             raise self._unwritable(fault) from fault
         shutil.rmtree(self._parts, ignore_errors=True)
@@ -184,12 +187,3 @@ def _kind(values: list[Any]) -> pa.DataType:
     if any(isinstance(v, str) for v in known):
         return pa.string()
     return pa.float64()
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        pq.write_table(table, beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -215,7 +215,8 @@ def test_the_colours_follow_the_paper_and_the_phone_does_not_scroll_sideways(
 ) -> None:
     # A folder's name may be one long word: the page breaks it rather than grow wider.
     wide = tmp_path / "report.html"
-    wide.write_text(real[0].read_text().replace("/made_", "/" + "a_long_folder_name" * 4 + "/made_"))
+    long_name = f"/{'a_long_folder_name' * 4}/made_"
+    wide.write_text(real[0].read_text().replace("/made_", long_name))
     with opened(wide, viewport={"width": 390, "height": 844}, color_scheme="dark") as seen:
         page = seen.page
         assert page.evaluate("document.documentElement.scrollWidth") == 390
