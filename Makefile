@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test coverage check bench fuzz slow browser lock clean
+.PHONY: help setup backtest test coverage check bench soak fuzz faults slow browser lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ -/'
@@ -49,6 +49,7 @@ bench: setup  ## side by side with stock Backtrader, in one run
 	$(BIN)/python -m benchmarks.bench_leverage
 	$(BIN)/python -m benchmarks.bench_report
 	$(BIN)/python -m benchmarks.bench_paper
+	$(BIN)/python -m benchmarks.bench_live
 	$(BIN)/python -m benchmarks.bench_candles
 	$(BIN)/python -m benchmarks.bench_sweep
 	$(BIN)/python -m benchmarks.bench_cluster
@@ -56,12 +57,19 @@ bench: setup  ## side by side with stock Backtrader, in one run
 fuzz: setup  ## a hundred thousand hurt candle files (CASES=, SEED=); wrong readings go to reports/fuzz
 	$(BIN)/python -m tests.fuzz.run --cases $(or $(CASES),100000) --seed $(or $(SEED),0)
 
+faults: setup  ## live runs with mixed faults, and kills (RUNS=, KILLS=; SEED= one run alone)
+	$(BIN)/python -m tests.live.faultruns --runs $(or $(RUNS),$(LEVERPACK_FAULT_RUNS),1000) \
+		--kills $(or $(KILLS),$(LEVERPACK_KILLS),200) $(if $(SEED),--seed $(SEED))
+
 browser:  ## Chromium for the tests of the report page, where it is missing and apt may install it
 	@for name in chromium chromium-browser google-chrome; do \
 		command -v $$name >/dev/null && { echo "$$name is there"; exit 0; }; done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -q && apt-get install -y -q --no-install-recommends chromium; \
 	else echo "no Chromium: the page's browser tests will be skipped; install chromium"; fi
+
+soak: setup  ## a simulated day of minutes on ten live feeds: memory, threads, files, stop
+	$(BIN)/python -m benchmarks.bench_soak
 
 slow: setup  ## what takes too long for `make test`
 	$(BIN)/python -m pytest -m slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from array import array
 from dataclasses import asdict
@@ -11,8 +12,10 @@ import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.calls import CallEpisodes
+from analyzers.plain import PlainFace
 from analyzers.readings import MarginHistory, Rows, epoch_ms, epoch_times
-from leverpack.errors import SettingError
+from analyzers.venue import VENUE_COLUMNS, differences
 from leverpack.margin.account import MarginAccount
 from leverpack.margin.shock import move_to
 from leverpack.result import Floats, MarginCallRecord
@@ -32,13 +35,16 @@ FEED_COLUMNS = (
 )  # fmt: skip
 _FACE = ("margin_ratio", "margin_level", "liquidation_price", "nearest_liquidation", "costs")
 _NAN = math.nan
+logger = logging.getLogger("leverpack.analyzer")
 USUAL_CALL_RATIO = 0.8  # where the broker names none
 
 
 class MarginAnalyzer(bt.Analyzer):
     """Margin readings of every candle, margin calls as episodes, liquidations, costs to date.
 
-    Works with any strategy and any broker that has leverpack's broker methods. ``call_ratio``:
+    Works with any strategy and any broker that has leverpack's broker methods. Of another, such
+    as Backtrader's own, it reads position, equity and effective leverage, warns once, and leaves
+    the rest None: also ``margin_calls``, which nobody has watched. ``call_ratio``:
     margin ratio (maintenance / margin balance) from which on the account counts as called; None
     is the venue's, by the leverage that is open.
 
@@ -46,24 +52,30 @@ class MarginAnalyzer(bt.Analyzer):
     never in a position) and ``margin_calls`` (episodes, not candles), and beside them
     ``margin_call_episodes``, ``worst_margin_ratio``, ``nearest_liquidation`` (fraction of the
     mark) and ``nearest_liquidation_time``, ``max_effective_leverage``, ``liquidations`` and the
-    costs (``fees``, ``funding`` as cash, ``interest``, ``liquidation_fees``, ``insurance``).
+    costs (``fees``, ``funding`` as cash, ``interest``, ``liquidation_fees``, ``insurance``);
+    ``venue``: live, how far the venue's own readings lie from ours (``venue_differences``).
     """
 
     params = (("call_ratio", None),)
 
     def start(self) -> None:
-        """Check the broker and start with empty columns."""
+        """Look at the broker and start with empty columns."""
         self._broker = self.strategy.broker
         missing = [name for name in _FACE if not hasattr(self._broker, name)]
+        self._knows_margin = not missing
         if missing:
-            raise SettingError(
-                f"MarginAnalyzer needs a broker with leverage and margin; "
-                f"{type(self._broker).__name__} has no {missing[0]}(); use leverpack.MarginBroker"
-            )
+            logger.warning(
+                "%s has no %s(): margin calls and liquidation are not watched; leverpack's brokers "
+                "have them", type(self._broker).__name__, missing[0],
+            )  # fmt: skip
+            self._broker = PlainFace(self._broker, self.strategy.datas)
         self._when = array("d")
         self._account = Rows(ACCOUNT_COLUMNS)
         self._feeds = [Rows(FEED_COLUMNS) for _ in self.strategy.datas]
-        self._calls: list[MarginCallRecord] = []
+        self._calls = CallEpisodes()
+        # A live broker says what the venue itself thinks.
+        self._venue = [Rows(VENUE_COLUMNS) for _ in self.strategy.datas] \
+            if hasattr(self._broker, "venue_liquidation_price") else []
         self._nearest: float | None = None
         self._nearest_when: float | None = None
         self._liquidated = 0
@@ -87,6 +99,9 @@ class MarginAnalyzer(bt.Analyzer):
         held = 0
         for data, rows in zip(strategy.datas, self._feeds, strict=True):
             held += self._read_feed(data, rows, now)
+        if self._venue:
+            for data, rows in zip(strategy.datas, self._venue, strict=True):
+                self._read_venue(data, rows)
         worst = self._read_account(held, now)
         liquidations = len(getattr(broker, "liquidations", ()))
         if liquidations > self._liquidated:
@@ -115,6 +130,16 @@ class MarginAnalyzer(bt.Analyzer):
         rows.put(rows.pack(close, mark, size, price, distance, broker.get_leverage(data)))
         self._only = (size, price, mark)
         return True
+
+    def _read_venue(self, data: Any, rows: Rows) -> None:
+        broker = self._broker
+        if not len(data) or not broker.getposition(data).size:
+            rows.put(rows.pack(_NAN, _NAN, _NAN, _NAN))
+            return
+        rows.put(rows.pack(
+            _nan(broker.margin_ratio(data)), _nan(broker.venue_margin_ratio(data)),
+            _nan(broker.liquidation_price(data)), _nan(broker.venue_liquidation_price(data)),
+        ))  # fmt: skip
 
     def _read_account(self, held: int, now: float) -> float | None:
         broker, rows = self._broker, self._account
@@ -153,26 +178,16 @@ class MarginAnalyzer(bt.Analyzer):
         return _nan(None if self._ask_move is None else self._ask_move())
 
     def _watch_calls(self, worst: float | None, now: float) -> None:
-        last = self._calls[-1] if self._calls else None
-        under_way = last is not None and last.end is None
-        time = epoch_ms(now)
         # A position that was liquidated leaves the account flat, and is a call all the same.
         level = self._call_ratio() if self._call_level is None and worst else self._call_level
-        if worst is not None and level is not None and worst >= level:
-            if under_way and last is not None:
-                last.bars += 1
-                last.worst_margin_ratio = max(last.worst_margin_ratio, worst)
-            else:
-                self._calls.append(MarginCallRecord(time, None, worst, 1))
-        elif under_way and last is not None:
-            last.end = time
+        self._calls.take(epoch_ms(now), worst, level)
 
     # -- what came out ---------------------------------------------------------------------------
 
     @property
     def margin_calls(self) -> list[MarginCallRecord]:
         """The margin calls as episodes."""
-        return self._calls
+        return self._calls.found
 
     @property
     def most_exposed(self) -> Snapshot | None:
@@ -201,6 +216,16 @@ class MarginAnalyzer(bt.Analyzer):
         """The columns of one feed as arrays, one value a candle of the strategy."""
         return self._feeds[index].columns()
 
+    def venue_differences(self) -> dict[str, dict[str, Any]]:
+        """Live, by feed: the venue's readings less ours, as ``analyzers.venue.differences``.
+
+        Empty in a backtest, whose venue is our own computation.
+        """
+        return {
+            str(data._name): differences(rows.columns())
+            for data, rows in zip(self.strategy.datas, self._venue, strict=False)
+        }
+
     def to_frame(self, feed: int = 0) -> pd.DataFrame:
         """The columns of ``margin_history`` as a DataFrame, one row a candle, times in UTC.
 
@@ -221,23 +246,24 @@ class MarginAnalyzer(bt.Analyzer):
 
     def get_analysis(self) -> dict[str, Any]:
         """The summary described at the class; valid for a run without a single candle too."""
-        account = self._account.columns()
+        account, calls = self._account.columns(), self._calls.found
         first_feed = self._feeds[0].columns() if self._feeds else {}
         costs = asdict(self._broker.costs())
         when = self._nearest_when
         return {
             "margin_history": MarginHistory(self._when, {**account, **first_feed}),
             "min_margin_level": _extreme(account["margin_level"], np.nanmin),
-            "margin_calls": len(self._calls),
-            "margin_call_episodes": list(self._calls),
-            "worst_margin_ratio": max((c.worst_margin_ratio for c in self._calls), default=None)
+            "margin_calls": len(calls) if self._knows_margin else None,
+            "margin_call_episodes": list(calls),
+            "worst_margin_ratio": max((c.worst_margin_ratio for c in calls), default=None)
             or _extreme(account["worst_margin_ratio"], np.nanmax),
             "nearest_liquidation": self._nearest,
             "nearest_liquidation_time": None if when is None else bt.num2date(when),
             "max_effective_leverage": _extreme(account["effective_leverage"], np.nanmax)
             or 0.0,
+            "venue": self.venue_differences(),
             "liquidations": list(getattr(self._broker, "liquidations", ())),
-            **{k: v for k, v in costs.items() if k != "realised"},
+            **{k: v if self._knows_margin else None for k, v in costs.items() if k != "realised"},
         }
 
 

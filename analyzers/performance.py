@@ -44,7 +44,6 @@ class PerformanceAnalyzer(bt.Analyzer):
     def start(self) -> None:
         """Start with empty columns."""
         self._broker = self.strategy.broker
-        self._deposit = float(self._broker.startingcash)
         # Backtrader's own has a get_leverage() too, which says something else.
         self._knows_leverage = hasattr(self._broker, "set_leverage")
         self._when = array("d")
@@ -129,6 +128,11 @@ class PerformanceAnalyzer(bt.Analyzer):
         figures["leverage_used"] = self._leverage_used()
         figures.update(self._risks(trades, times, equity))
         return figures
+
+    @property
+    def _deposit(self) -> float:
+        # A live broker knows it only when the run has begun, which is after start().
+        return float(self._broker.startingcash)
 
     def _equity(self) -> Floats:
         return self._rows.columns()["equity"]

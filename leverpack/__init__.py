@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from leverpack.candles.feed import CandleFeed
     from leverpack.live.broker import CCXTLiveBroker
     from leverpack.live.feed import CCXTDataFeed
+    from leverpack.live.paperbroker import CCXTPaperBroker
     from leverpack.live.store import CCXTStore
 
 __version__ = "0.1.0"
 __all__ = [
-    "CCXTDataFeed", "CCXTLiveBroker", "CCXTStore", "CandleFeed", "Cerebro", "MarginBroker",
-    "__version__", "bt", "indicators",
+    "CCXTDataFeed", "CCXTLiveBroker", "CCXTPaperBroker", "CCXTStore", "CandleFeed", "Cerebro",
+    "MarginBroker", "__version__", "bt", "indicators",
 ]  # fmt: skip
 
 # Backtrader takes a second to import; whoever only wants the calculator should not wait for it.
 _WHERE = {
     "CCXTDataFeed": ("leverpack.live.feed", "CCXTDataFeed"),
     "CCXTLiveBroker": ("leverpack.live.broker", "CCXTLiveBroker"),
+    "CCXTPaperBroker": ("leverpack.live.paperbroker", "CCXTPaperBroker"),
     "CCXTStore": ("leverpack.live.store", "CCXTStore"),
     "CandleFeed": ("leverpack.candles.feed", "CandleFeed"),
     "Cerebro": ("leverpack.backtest.cerebro", "Cerebro"),

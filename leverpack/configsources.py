@@ -18,11 +18,17 @@ from typing import Any
 from leverpack.errors import DataError, nearest
 
 PREFIXES = ("QT_", "LEVERPACK_", "MAX_")
-# Known names with such a prefix that are read elsewhere: the file of settings, the test data.
-NO_SETTINGS = frozenset({"LEVERPACK_CONFIG", "LEVERPACK_SHARED", "LEVERPACK_CACHE"})
+# Known names with such a prefix that are read elsewhere: the file of settings, the test data, ...
+NO_SETTINGS = frozenset(
+    {"LEVERPACK_CONFIG", "LEVERPACK_SHARED", "LEVERPACK_CACHE", "LEVERPACK_URL",
+     "LEVERPACK_ALERTS"}
+)
 ENVIRONMENT, COMMAND_LINE = "environment", "command line"
 
-_SECRET = re.compile("KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|TOKEN|CREDENTIAL|PRIVATE|MNEMONIC")
+# The addresses of LEVERPACK_ALERTS hold tokens.
+_SECRET = re.compile(
+    "KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|TOKEN|CREDENTIAL|PRIVATE|MNEMONIC|LEVERPACK_ALERTS"
+)
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -178,7 +184,7 @@ def _variables(
                 layer.warnings.append(f"{place}: {name} is empty and counts as not set")
         elif looks_secret(name):
             layer.secrets.update(_texts(value))
-            if upper.startswith(PREFIXES):
+            if upper.startswith(PREFIXES) and upper not in NO_SETTINGS:
                 layer.warnings.append(f"{place}: {name} is not a setting and is not read here")
         elif upper not in NO_SETTINGS and (upper.startswith(PREFIXES) or _misspelt(upper, wanted)):
             why = _hint(upper, wanted)

@@ -52,7 +52,7 @@ class TradeRecord:
     margin: float  # initial margin at entry
     bars: int
     reason: str  # "stop", "target", "signal", "liquidation", "open", ...
-    worst_margin_ratio: float | None
+    worst_margin_ratio: float | None  # where it came nearest to liquidation
     nearest_liquidation: float | None  # smallest |mark - liquidation price| / mark seen
     exit_reason: str = "end"
     profit_on_margin: float | None = None  # net / margin, fraction; None without a margin
@@ -99,6 +99,10 @@ class SymbolSeries:
     liquidation_price: Floats
     liquidation_distance: Floats  # |mark - liquidation price| / mark, fraction
     leverage: Floats = field(default_factory=_no_values)  # set at the venue, x; NaN flat
+    # Of a live run: our computation beside what the venue itself said; no values in a backtest.
+    margin_ratio: Floats = field(default_factory=_no_values)
+    venue_margin_ratio: Floats = field(default_factory=_no_values)
+    venue_liquidation_price: Floats = field(default_factory=_no_values)  # quote
 
     @property
     def exposure(self) -> Floats:
@@ -231,7 +235,7 @@ class BacktestResult:
     """Everything a report needs; no Backtrader object inside.
 
     ``run``: strategy, params, symbols, timeframe, first, last (ISO), bars, cash, leverage,
-    margin_mode, loop ("fast" or "backtrader: <why>"), elapsed_s, bars_per_s.
+    margin_mode, loop ("fast", "backtrader: <why>", or "live" of a journal), elapsed_s, bars_per_s.
     ``totals`` (quote currency unless said): start_equity, end_equity, return (fraction),
     max_drawdown (fraction), fees, funding (cash: negative was paid), interest,
     liquidation_fees, insurance, cost_of_leverage, trades, wins, liquidations, margin_calls,

@@ -28,6 +28,7 @@ from leverpack.risk.watch import is_far_enough
 from strategies.checks import check_params
 from strategies.guards import Guards
 from strategies.protection import Plan, Protection
+from strategies.resuming import Resuming
 
 _HALVINGS = 30  # of a leverage: to a millionth of 1x
 logger = logging.getLogger("leverpack.strategy")
@@ -59,7 +60,7 @@ class _StrictParams(type(bt.Strategy)):  # type: ignore[misc]
         return super().donew(*args, **kwargs)
 
 
-class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams):
+class LeverageStrategy(Guards, Resuming, Protection, bt.Strategy, metaclass=_StrictParams):
     """Base of the pack: answer :meth:`signal` for a feed; the rest is done here.
 
     Rule. Declare ``columns`` (name -> ``column(...)``) and ``rule``, a function of plain numbers
@@ -197,9 +198,11 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
             side = self._side(data) if may_open else 0
             if side:
                 self.enter(data, side)
+        self.save_plans()
 
     def tend(self, plan: Plan) -> None:
         """Look after an open position at a new candle."""
+        self.count_bars(plan)
         self.keep_distance(plan)
         self._leave_in_time(plan)
 
@@ -240,14 +243,14 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
 
     def open_count(self) -> int:
         """Positions over all feeds, entries under way included."""
-        held = {id(d) for d in self.datas if self.getposition(d).size}
+        held = {id(d) for d in self.datas if self._held(d)}
         return len(held | {id(o.data) for o in self._entries.values()})
 
     def is_flat(self, data: Any) -> bool:
         """Neither a position nor an entry under way on this feed."""
         if self._entries and any(o.data is data for o in self._entries.values()):
             return False
-        return not self.getposition(data).size
+        return not self._held(data)
 
     def stop_distance(self, data: Any, side: int) -> float:
         """How far the stop lies from the executed price, quote; NaN or 0.0: no entry."""
@@ -275,16 +278,11 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
         size, leverage = self._sized(data, side, distance, decided, multiplier)
         if size <= 0.0:
             return None
-        send = self.buy if side > 0 else self.sell
-        order = send(data=data, size=size, tag="entry")
-        if order is None:
-            return None
-        self._entries[order.ref] = order
-        self._last_refusal.pop(str(data._name or getattr(data, "symbol", "")), None)
         rungs = self._ladder(self.target_distance(data, side), data.close[0])
-        plan = Plan(data, float(side), distance, rungs, entries={order.ref})
-        self._plans[id(data)] = plan
-        self.log(f"entry {side:+d} of {size:g} at {leverage:g}x")
+        plan = self._plans[id(data)] = Plan(data, float(side), distance, rungs)
+        order = self.send_entry(plan, size)
+        if order is not None:
+            self.log(f"entry {side:+d} of {size:g} at {leverage:g}x")
         return order
 
     def _multiplier(self, data: Any, side: int) -> float:
@@ -405,7 +403,9 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
                 "allow, and auto_set_leverage is off",
             )
             return None
-        if broker.get_leverage(data) != leverage:
+        # A live broker may have decided on another one than the venue happens to have.
+        decided = getattr(broker, "decided_leverage", broker.get_leverage)(data)
+        if broker.get_leverage(data) != leverage or decided != leverage:
             broker.set_leverage(data, leverage)
             real = broker.get_leverage(data)
             if real != leverage:
@@ -428,6 +428,7 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
                 f"{order.getstatusname()}: {order.info.get('reason') or 'no reason given'}",
                 logging.WARNING,
             )
+            self.exit_refused(order)
         if order.executed.size:
             self.notify_fill(order)
         if order.ref in self._entries and not order.alive():
@@ -435,6 +436,7 @@ class LeverageStrategy(Guards, Protection, bt.Strategy, metaclass=_StrictParams)
             plan = self._plans.get(id(order.data))
             if plan is not None and not plan.filled:
                 del self._plans[id(order.data)]
+                self.save_plans()
 
     def notify_trade(self, trade: Any) -> None:
         """Log what a closed trade brought."""

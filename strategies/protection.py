@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ from leverpack.risk.exits import (
 )
 
 DUST = 1e-9  # of the position: less than this is rounding
+_NOTHING = 1e-6  # quote: what is worth less is no position
+_REFUSED = (bt.Order.Margin, bt.Order.Rejected)
 
 
 def ladder_steps(
@@ -48,8 +51,14 @@ class Rung:
     stop: Any = None
     target: Any = None
     closed: float = 0.0  # base units that it has closed so far
-    closed_before: float = 0.0  # of these, by orders that were replaced since
     done: bool = False
+    fills: dict[int, float] = field(default_factory=dict)  # of these, by which order (reference)
+
+    def note(self, order: Any) -> None:
+        """Take in what one of its orders has filled so far."""
+        if order.executed.size:
+            self.fills[order.ref] = abs(order.executed.size)
+            self.closed = sum(self.fills.values())
 
     def orders(self) -> list[Any]:
         """Those of its two orders that still rest."""
@@ -64,13 +73,17 @@ class Plan:
     side: float
     stop_distance: float  # quote currency from the executed price
     rungs: list[Rung]
-    filled: float = 0.0  # base units that entries have filled
+    filled: float = 0.0  # base units that entries have filled, less what others have closed
+    heard: float = 0.0  # base units that entries have filled, as far as was told
     price: float = 0.0  # their average price
     opened_bar: int = 0
     armed: bool = False  # the first target has been met
     first_distance: float = 0.0  # from the entry to its liquidation price, when first seen; quote
     warned: bool = False  # in an episode of short margin
     entries: set[int] = field(default_factory=set)  # references of its entry orders
+    key: str = ""  # of a live run's plan: its orders carry it
+    opened_at: float = 0.0  # time of the candle that the entry fills in, Backtrader's days
+    resumed: bool = False  # of an earlier run; in which of this run's candles is not known yet
 
     @property
     def stop(self) -> float:
@@ -116,16 +129,26 @@ class Protection:
             self._resize(plan, order.executed.price)
         if plan is not None and plan.filled and not self._held(order.data):
             self._finish(plan)
+        self.save_plans()
+
+    def save_plans(self) -> None:
+        """Write the plans where they have changed; see Resuming."""
+
+    def note_opening(self, plan: Plan) -> None:
+        """The entry has filled, in candle ``plan.opened_bar``."""
 
     def _entry_filled(self, plan: Plan, order: Any) -> None:
         filled = abs(order.executed.size)
-        if filled <= plan.filled * (1.0 + 1e-12):
+        if filled <= plan.heard * (1.0 + 1e-12):
             return  # heard of before
         if not plan.filled:
-            # Live, a fill is heard of before the candle that it belongs to has closed.
-            plan.opened_bar = order.info.get("fill_bar") or len(order.data)
+            if not plan.resumed:
+                # Live, a fill is heard of before the candle that it belongs to has closed.
+                plan.opened_bar = order.info.get("fill_bar") or len(order.data)
+                self.note_opening(plan)
             self.entry_counted()
-        plan.filled, plan.price = filled, order.executed.price
+        plan.filled = plan.heard = filled
+        plan.price = order.executed.price
         self._rest(plan, plan.price)
 
     def _resize(self, plan: Plan, price: float) -> None:
@@ -144,7 +167,7 @@ class Protection:
         plan, rung = self._exit_of[order.ref]
         if rung.done:
             return
-        rung.closed = rung.closed_before + abs(order.executed.size)
+        rung.note(order)
         # By reference: what comes through notify_order is a copy.
         by_target = rung.target is not None and order.ref == rung.target.ref
         partner = rung.stop if by_target else rung.target
@@ -173,6 +196,8 @@ class Protection:
             self._send_target(plan, rung, left)
         self._exit_of.pop(partner.ref, None)
         self.broker.cancel(partner)
+        if rung.stop is not None and rung.stop.status in _REFUSED:
+            self.exit_refused(rung.stop)
 
     def _size_of(self, plan: Plan, rung: Rung) -> float:
         return rung_size(plan.filled, rung.share_before, rung.share, self.size_step(plan.data))
@@ -184,7 +209,9 @@ class Protection:
 
     def _held(self, data: Any) -> float:
         strategy: Any = self
-        return float(strategy.getposition(data).size)
+        size = float(strategy.getposition(data).size)
+        # Backtrader's own broker adds up the parts of a ladder, and is left with their rounding.
+        return 0.0 if not size or abs(size) * data.close[0] <= _NOTHING else size
 
     # -- resting ---------------------------------------------------------------------------------
 
@@ -194,7 +221,6 @@ class Protection:
         for rung in plan.rungs:
             if rung.done:
                 continue
-            rung.closed_before = rung.closed
             size = self._size_of(plan, rung) - rung.closed
             if size <= DUST * plan.filled:
                 rung.stop = rung.target = None
@@ -204,10 +230,16 @@ class Protection:
         for order in old:
             self._exit_of.pop(order.ref, None)
             self.broker.cancel(order)
+        for rung in plan.rungs:
+            if rung.stop is not None and rung.stop.status in _REFUSED:
+                self.exit_refused(rung.stop)
 
     def _send(self, plan: Plan, rung: Rung, size: float, **how: Any) -> Any:
         strategy: Any = self
         leave = strategy.sell if plan.side > 0 else strategy.buy
+        if plan.key:
+            how["plan"] = plan.key
+            how["rung"] = next(i for i, r in enumerate(plan.rungs) if r is rung)
         order = leave(data=plan.data, size=size, reduce_only=True, **how)
         self._exit_of[order.ref] = (plan, rung)
         return order
@@ -249,6 +281,24 @@ class Protection:
 
     # -- leaving ---------------------------------------------------------------------------------
 
+    def exit_refused(self, order: Any) -> None:
+        """Never a position without its stop: it is rested alone, or the position is closed.
+
+        The live broker calls it at once; with others ``notify_order`` leads here.
+        """
+        strategy: Any = self
+        plan, rung = self._exit_of.get(order.ref, (None, None))
+        if plan is None or rung is None or rung.done or not self._held(plan.data):
+            return
+        if rung.stop is not None and rung.stop.ref == order.ref:
+            strategy.log("the stop was refused: the position is closed", logging.ERROR)
+            self.leave(plan.data, "no stop")
+        elif rung.target is not None and rung.target.ref == order.ref:
+            rung.target = None
+            if rung.stop is not None and not rung.stop.alive():  # the group went as one
+                size = self._size_of(plan, rung) - rung.closed
+                self._send_stop(plan, rung, size, plan.data.close[0])
+
     def _finish(self, plan: Plan) -> None:
         """The position is gone: whatever of the plan still rests goes too."""
         for rung in plan.rungs:
@@ -273,7 +323,8 @@ class Protection:
         if plan is not None and not hasattr(self.broker, "set_leverage"):
             self._finish(plan)  # this broker knows no reduce-only: a stop could open the reverse
         send = strategy.sell if size > 0 else strategy.buy
-        order = send(data=data, size=abs(size), reduce_only=True, tag=reason)
+        key = {"plan": plan.key} if plan is not None and plan.key else {}
+        order = send(data=data, size=abs(size), reduce_only=True, tag=reason, **key)
         strategy._closing[id(data)] = order
         return order
 

@@ -14,8 +14,9 @@ from analyzers.figures import drawdowns
 from leverpack.backtest.stress import stress
 from leverpack.candles.series import Finding
 from leverpack.candles.timeframes import timeframe_name
+from leverpack.margin.books import Costs
 from leverpack.report.statistics import daily_records, statistics
-from leverpack.result import BacktestResult, SymbolSeries, TradeRecord
+from leverpack.result import BacktestResult, Floats, SymbolSeries, TradeRecord
 
 
 def assemble(
@@ -49,7 +50,9 @@ def assemble(
         assumptions=assumptions(broker, feeds),
         files=loaded_files(feeds),
         findings=loader_findings(feeds),
-        totals=totals(broker, analyzer, trades, series, run["cash"]),
+        totals=totals(
+            broker.costs(), trades, series["equity"], run["cash"], **_known(broker, analyzer)
+        ),
         series=series,
         symbols=symbols,
         trades=trades,
@@ -125,14 +128,15 @@ def loaded_files(feeds: list[Any]) -> list[dict[str, Any]]:
 
 
 def totals(
-    broker: Any, analyzer: Any, trades: list[TradeRecord], series: dict[str, Any], cash: float
+    costs: Costs, trades: list[TradeRecord], equity: Floats, cash: float, **known: Any
 ) -> dict[str, Any]:
-    """The figures of :class:`leverpack.result.BacktestResult`."""
-    equity = series["equity"]
+    """The figures of :class:`leverpack.result.BacktestResult`.
+
+    ``known`` are those that do not follow from costs, trades and equity: liquidations,
+    margin_calls, rejected_orders, nearest_liquidation, nearest_liquidation_time,
+    max_effective_leverage.
+    """
     end = float(equity[-1]) if len(equity) else cash
-    costs = broker.costs()
-    analysis = analyzer.get_analysis()
-    nearest_when = analysis["nearest_liquidation_time"]
     closed = [t for t in trades if t.exit_time is not None]
     ratios = [t.worst_margin_ratio for t in trades if t.worst_margin_ratio is not None]
     return {
@@ -149,14 +153,23 @@ def totals(
         - costs.insurance,
         "trades": len(closed),
         "wins": sum(t.net > 0.0 for t in closed),
+        "worst_margin_ratio": max(ratios, default=None),
+        **known,
+    }
+
+
+def _known(broker: Any, analyzer: Any) -> dict[str, Any]:
+    """What the totals of a finished run take from its broker and its analyzer."""
+    analysis = analyzer.get_analysis()
+    when = analysis["nearest_liquidation_time"]
+    return {
         "liquidations": len(broker.liquidations),
         "margin_calls": len(analyzer.margin_calls),
         "rejected_orders": len(broker.rejections),
-        "worst_margin_ratio": max(ratios, default=None),
         "nearest_liquidation": analysis["nearest_liquidation"],
         "nearest_liquidation_time": None
-        if nearest_when is None
-        else round(nearest_when.replace(tzinfo=UTC).timestamp() * 1000),
+        if when is None
+        else round(when.replace(tzinfo=UTC).timestamp() * 1000),
         "max_effective_leverage": analysis["max_effective_leverage"],
     }
 

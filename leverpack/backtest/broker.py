@@ -116,6 +116,7 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
     def init(self) -> None:
         """Start a run with empty books (Backtrader calls it)."""
         self.idle = True
+        self._met = False  # whether the feeds that go on live have a market
         super().init()
         self.account = MarginAccount(
             self.p.cash,
@@ -146,6 +147,17 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
         if market is None:
             market = self.markets[data] = self._new_market(data)
         return market
+
+    def _meet_live_feeds(self) -> None:
+        """Know the feeds that go on live from their first candle on.
+
+        Between two of their candles Backtrader's loop goes round too: a market that the strategy
+        makes by its first order would take the candle that the strategy has acted on as a new one.
+        """
+        self._met = True
+        for data in self.cerebro.datas:
+            if data.islive():
+                self.market(data)
 
     def _new_market(self, data: Any) -> Market:
         key = self._unique_key(data)
@@ -243,13 +255,18 @@ class MarginBroker(Matching, ForcedClosing, BrokerFace, Intake):
         return super().sell(owner, data, size, price, plimit, **kwargs)
 
     def _on_grid(self, data: Any, size: float, price: Any, plimit: Any) -> tuple[Any, Any, Any]:
-        if self.p.step:
+        step, tick, _ = self.grid(data)
+        if step:
             # A size under one step stays as it is and is refused with the reason.
-            size = round_down(abs(size), self.p.step) or size
-        if self.p.tick:
-            price = round_to_tick(price, self.p.tick) if price else price
-            plimit = round_to_tick(plimit, self.p.tick) if plimit else plimit
+            size = round_down(abs(size), step) or size
+        if tick:
+            price = round_to_tick(price, tick) if price else price
+            plimit = round_to_tick(plimit, tick) if plimit else plimit
         return size, price, plimit
+
+    def grid(self, data: Any) -> tuple[float, float, float]:
+        """Step of sizes (base), tick of prices and least notional (quote) of one feed; 0: none."""
+        return self.p.step, self.p.tick, self.p.min_notional
 
     def transmit(self, order: Any, check: bool = True) -> Any:
         """Put an order on its way (Backtrader calls it)."""

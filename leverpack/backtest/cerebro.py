@@ -21,6 +21,14 @@ class Cerebro(bt.Cerebro):
         super().__init__(*args, **kwargs)
         self.loop = "not run yet"
 
+    def addstrategy(self, strategy: Any, *args: Any, **kwargs: Any) -> Any:
+        """Backtrader's; gives a strategy the ``log(text)`` that Cracktrader's guide calls."""
+        if isinstance(strategy, type) and not hasattr(strategy, "log"):
+            from strategies import LeverageStrategy
+
+            strategy.log = LeverageStrategy.log  # type: ignore[attr-defined]
+        return super().addstrategy(strategy, *args, **kwargs)
+
     def _runonce(self, runstrats: list[Any]) -> None:
         why = fastloop.objection(self, runstrats)
         if why:

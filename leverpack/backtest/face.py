@@ -8,6 +8,7 @@ from leverpack.backtest.market import Market
 from leverpack.margin.account import MarginAccount
 from leverpack.margin.books import Costs
 from leverpack.margin.profiles import VenueProfile
+from leverpack.margin.ratios import effective_leverage
 from leverpack.margin.shock import liquidating_move
 from leverpack.result import TradeRecord
 
@@ -45,10 +46,7 @@ class BrokerFace:
     def effective_leverage(self) -> float:
         """Notional of all positions at mark over equity; 0 when flat, inf without equity."""
         notional = sum(abs(p.size) * self.marks[str(k)] for k, p in self.account.open_positions())
-        if notional == 0.0:
-            return 0.0
-        equity = self.account.equity(self._known_marks())
-        return notional / equity if equity > 0.0 else float("inf")
+        return effective_leverage(notional, self.account.equity(self._known_marks()))
 
     def set_margin_mode(self, data: Any, mode: str) -> None:
         """"isolated" or "cross" for one feed; refused while its position is open."""

@@ -17,6 +17,7 @@ class Intake(bt.brokers.BackBroker):
 
     account: Any
     market: Any
+    grid: Any
     rejections: list[dict[str, Any]]
     _known_marks: Any
     _inside: tuple[float, bool] | None
@@ -56,18 +57,17 @@ class Intake(bt.brokers.BackBroker):
         """Whether it is about margin, the reason ("" for none), and the margin it will need."""
         market = self.market(order.data)
         size, price = order.created.size, order.created.price or order.created.pricelimit
-        if self.p.step and abs(size) < self.p.step * (1.0 - 1e-9):
-            return False, f"size {abs(size):g} is below the step {self.p.step:g}", 0.0
+        step, _, least = self.grid(order.data)
+        if step and abs(size) < step * (1.0 - 1e-9):
+            return False, f"size {abs(size):g} is below the step {step:g}", 0.0
         held = market.state.size
         reduces = order.parent is not None or order.info.get("reduce_only")
         reduces = reduces or (held * size < 0.0 and abs(size) <= abs(held) * (1.0 + 1e-9))
         if reduces:
             return False, "", 0.0
         notional = abs(size) * price
-        if notional < self.p.min_notional:
-            return False, (
-                f"notional {notional:,.2f} is below the minimum of {self.p.min_notional:,.2f}"
-            ), 0.0
+        if notional < least:
+            return False, f"notional {notional:,.2f} is below the minimum of {least:,.2f}", 0.0
         reason = self._leverage_objection(market, held, size, price)
         if reason:
             return False, reason, 0.0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from leverpack.backtest.market import Market
-from leverpack.backtest.resting import LIMIT, STOP, STOP_LIMIT, Resting
-from leverpack.margin.books import Costs
+from leverpack.backtest.resting import LIMIT, STOP, STOP_LIMIT
+from leverpack.margin.books import Costs, MarginPosition
 from leverpack.result import TradeRecord
 
 _EXIT_OF_TAG = {
@@ -18,7 +19,32 @@ _EXIT_OF_TAG = {
 }  # fmt: skip
 
 
-def exit_reason(tag: str, order: Resting | None) -> str:
+class Traded(Protocol):
+    """What the ledger must know of a market: the backtest's, or one replayed from a journal."""
+
+    key: str
+    close: float  # of the last candle, quote
+    state: MarginPosition
+    resting: list[Any]  # of Rested
+
+    @property
+    def bar(self) -> int:
+        """Candles so far, counted from 1."""
+
+    def time_ms(self) -> int:
+        """Now, epoch ms UTC."""
+
+
+class Rested(Protocol):
+    """What the ledger must know of an order: side, kind (of ``resting``), whether it trails."""
+
+    buy: bool
+    kind: int
+    trailing: bool
+    created: Any  # its ``price`` and ``pricelimit``, quote
+
+
+def exit_reason(tag: str, order: Rested | None) -> str:
     """One of EXIT_REASONS: by the tag that a pack strategy gives, else by the kind of order."""
     known = _EXIT_OF_TAG.get(tag)
     if known is not None or order is None:
@@ -49,7 +75,7 @@ class _Open:
     stop: float | None = None
     target: float | None = None
 
-    def plan(self, order: Resting) -> None:
+    def plan(self, order: Rested) -> None:
         """Note the first stop and the first target that rest against the position."""
         if order.buy == (self.side > 0.0):
             return
@@ -67,8 +93,8 @@ class Ledger:
         self._open: dict[str, _Open] = {}
 
     def fill(
-        self, m: Market, closed: float, opened: float, price: float, fee: float, tag: str,
-        order: Resting | None = None,
+        self, m: Traded, closed: float, opened: float, price: float, fee: float, tag: str,
+        order: Rested | None = None,
     ) -> None:  # fmt: skip
         """Take in a fill that the account has already booked; sizes signed as the fill."""
         time = m.time_ms()
@@ -94,13 +120,13 @@ class Ledger:
                 trade.size = abs(m.state.size)
                 trade.margin = trade.size * trade.entry / m.state.leverage
 
-    def rests(self, m: Market, order: Resting) -> None:
+    def rests(self, m: Traded, order: Rested) -> None:
         """An order came to rest: against an open position it is its stop or its target."""
         trade = self._open.get(m.key)
         if trade is not None:
             trade.plan(order)
 
-    def liquidated(self, m: Market, size: float, price: float) -> None:
+    def liquidated(self, m: Traded, size: float, price: float) -> None:
         """The venue closed what was left of a position."""
         trade = self._open.get(m.key)
         if trade is not None:
@@ -109,7 +135,7 @@ class Ledger:
         self._close_part(m, abs(size), price, 0.0, why, m.time_ms())
 
     def _close_part(
-        self, m: Market, size: float, price: float, fee_not_mine: float, why: tuple[str, str],
+        self, m: Traded, size: float, price: float, fee_not_mine: float, why: tuple[str, str],
         time: int,
     ) -> None:  # fmt: skip
         trade = self._open[m.key]
@@ -123,15 +149,16 @@ class Ledger:
             exit_price = trade.closed_value / trade.closed
             self.trades.append(self._record(m, trade, costs, time, exit_price, 0.0, why))
 
-    def seen(self, m: Market, distance: float, ratio: float | None) -> None:
+    def seen(self, m: Traded, distance: float, ratio: float | None) -> None:
         """The nearest so far to liquidation (fraction of the mark) and the margin ratio there."""
         trade = self._open.get(m.key)
         if trade is not None:
             trade.nearest = distance
-            if ratio is not None and ratio > (trade.worst_ratio or 0.0):
-                trade.worst_ratio = ratio
+            # Not the largest of all: far from liquidation a step between tiers makes the ratio
+            # rise with a price that moves away from it.
+            trade.worst_ratio = trade.worst_ratio if ratio is None else ratio
 
-    def still_open(self, markets: list[Market]) -> list[TradeRecord]:
+    def still_open(self, markets: Iterable[Traded]) -> list[TradeRecord]:
         """The trades under way, valued at the last close."""
         records = []
         for m in markets:
@@ -144,7 +171,7 @@ class Ledger:
 
     @staticmethod
     def _record(
-        m: Market, trade: _Open, after: Costs, time: int | None, exit_price: float | None,
+        m: Traded, trade: _Open, after: Costs, time: int | None, exit_price: float | None,
         open_pnl: float, why: tuple[str, str],
     ) -> TradeRecord:  # fmt: skip
         before = trade.before

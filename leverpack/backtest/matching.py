@@ -49,6 +49,8 @@ class Matching:
         passed; then what the candle meets first on its way, liquidation included; the close.
         """
         broker: Any = self
+        if not broker._met:
+            broker._meet_live_feeds()
         while broker._toactivate:
             broker._toactivate.popleft().activate()
         if broker.submitted:

@@ -9,13 +9,17 @@ from typing import Annotated
 import typer
 
 from leverpack.cli import (
+    alerts,
+    audit,
     backtest,
     config,
     data,
     live,
     margin,
+    monitor,
     montecarlo,
     paper,
+    rehearse,
     report,
     strategies,
     sweep,
@@ -34,12 +38,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(alerts.app, name="alerts")
+app.command("audit")(audit.audit)
 app.command("backtest")(backtest.backtest)
 app.add_typer(data.app, name="data")
 app.command("live")(live.live)
 app.command("stop")(live.stop)
 app.command("margin")(margin.margin)
+app.command("monitor")(monitor.monitor)
 app.command("paper")(paper.paper)
+app.command("rehearse")(rehearse.rehearse)
 app.command("report")(report.report)
 app.command("sweep")(sweep.sweep)
 app.command("walkforward")(walkforward.walkforward)
@@ -83,7 +91,10 @@ def run() -> None:
     arguments = [a for a in sys.argv[1:] if a not in ("--debug", "--no-cache")]
     try:
         # Not standalone: click would print usage errors in a box of several lines.
-        sys.exit(app(args=arguments, prog_name="leverpack", standalone_mode=False) or 0)
+        code = app(args=arguments, prog_name="leverpack", standalone_mode=False) or 0
+        if code == EXIT_INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+            _say("interrupted")
+        sys.exit(code)
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         sys.exit(EXIT_INTERRUPTED)

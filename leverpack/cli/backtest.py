@@ -92,7 +92,7 @@ def backtest(
         raise SettingError(f"--report {report}: this is a file; name a folder")
     from leverpack.backtest.run import run_backtest
 
-    with _progress(quiet=as_json) as progress:
+    with candle_progress(quiet=as_json) as progress:
         result = run_backtest(settings, progress=progress)
     written: dict[str, Path] = {}
     if report is not None:
@@ -154,7 +154,7 @@ def moment(option: str, text: str | None) -> date | datetime | None:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress | None]:
+def candle_progress(*, quiet: bool) -> Iterator[Progress | None]:
     """A progress bar on standard error where a person watches, nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield None

@@ -74,7 +74,7 @@ def download(
             found = fetch(client, wish, told)
     except KeyboardInterrupt:
         typer.echo("interrupted; the same command goes on with what is missing", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise SystemExit(EXIT_INTERRUPTED) from None  # it has been said
     _show(client, found)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leverpack.errors import SettingError
+
+_SHOWN = 10  # contracts in the greeting
 
 if TYPE_CHECKING:
     from leverpack.paper.session import Session
@@ -24,6 +23,9 @@ def paper(
     symbol: Annotated[
         list[str] | None, typer.Option(help="BTC/USDT:USDT; in the order of --data.")
     ] = None,
+    contracts: Annotated[int, typer.Option(
+        help="List so many in all: more than --data has, under made names, on the first candles."
+    )] = 0,
     mark: Annotated[
         list[Path] | None, typer.Option(help="Mark candles, in the order of --data.")
     ] = None,
@@ -68,7 +70,7 @@ def paper(
     ] = None,
     rate_limits: Annotated[bool, typer.Option(help="Keep the venue's rate limits.")] = True,
 ) -> None:
-    """Run a local exchange that replays candles and speaks the Binance futures protocol."""
+    """Run a local exchange that replays candles and speaks Binance's or Bybit's protocol."""
     from leverpack.margin.profiles import venue_profile
     from leverpack.paper.orders import PaperSettings
 
@@ -85,14 +87,17 @@ def paper(
     if not 0 <= port <= 65_535:
         raise SettingError(f"--port must lie in 0..65535, not {port}")
     session = _session(
-        settings, data, symbol or [], mark or [], funding or [], tiers, _when(start), speed, state
+        settings, data, symbol or [], mark or [], funding or [], tiers, _when(start), speed, state,
+        contracts,
     )
     if faults is not None:
         from leverpack.paper.faults import read_faults
 
         session.faults.add(read_faults(faults))
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(session, host, port))
+    from leverpack.cli.serving import serve
+    from leverpack.paper.server import serving
+
+    serve(serving(session, host=host, port=port), lambda server: _greeting(session, server.url))
     if state is not None:
         from leverpack.paper.state import save
 
@@ -102,12 +107,12 @@ def paper(
 
 def _session(
     settings: Any, data: list[Path], symbols: list[str], marks: list[Path], fundings: list[Path],
-    tiers: Path | None, start_ms: int | None, speed: float, state: Path | None,
+    tiers: Path | None, start_ms: int | None, speed: float, state: Path | None, contracts: int,
 ) -> Session:  # fmt: skip
     from leverpack.candles.reader import read_candles, read_funding
     from leverpack.margin.tiers import read_tiers
     from leverpack.paper.exchange import Exchange
-    from leverpack.paper.instrument import instrument_for
+    from leverpack.paper.instrument import instrument_for, made_instrument
     from leverpack.paper.session import Session
     from leverpack.paper.state import load
     from leverpack.paper.tape import Tape
@@ -130,23 +135,12 @@ def _session(
                 start_ms,
             )
         )  # fmt: skip
+    tapes += [tapes[0].twin(made_instrument(tapes[0].instrument, i))
+              for i in range(len(tapes) + 1, contracts + 1)]  # fmt: skip
     exchange = Exchange(settings, tapes, read_tiers(tiers) if tiers is not None else None)
     if state is not None and state.exists():
         load(exchange, state)
     return Session(exchange, speed=speed)
-
-
-async def _serve(session: Session, host: str, port: int) -> None:
-    from leverpack.paper.server import serving
-
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows has no handlers in a loop
-            loop.add_signal_handler(name, stop.set)
-    async with serving(session, host=host, port=port) as server:
-        typer.echo(_greeting(session, server.url))
-        await stop.wait()
 
 
 def _greeting(session: Session, url: str) -> str:
@@ -156,7 +150,7 @@ def _greeting(session: Session, url: str) -> str:
         f"next candle:  curl -X POST {url}/paper/v1/step -d '{{\"candles\": 1}}'\n"
     )  # fmt: skip
     return (
-        f"paper exchange at {url} ({pace}, {', '.join(session.exchange.tapes)}); "
+        f"paper exchange at {url} ({pace}, {_named(list(session.exchange.tapes))}); "
         f"live page: {url}/\n{step}\n"
         "import ccxt\n"
         "from leverpack.paper.client import point_at\n\n"
@@ -166,6 +160,11 @@ def _greeting(session: Session, url: str) -> str:
         "print(exchange.fetch_balance()['total'])\n\n"
         "Ctrl-C ends it"
     )
+
+
+def _named(symbols: list[str]) -> str:
+    more = len(symbols) - _SHOWN
+    return ", ".join(symbols[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _when(text: str | None) -> int | None:

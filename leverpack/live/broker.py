@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,36 +12,49 @@ from backtrader.order import BuyOrder, SellOrder
 
 from leverpack.backtest.commission import MarginCommission
 from leverpack.backtest.face import BrokerFace
-from leverpack.errors import SettingError, VenueError, refuse_unknown
-from leverpack.live.bus import LEVERAGE_MISMATCH, ORDER_REJECTED
+from leverpack.errors import SettingError, refuse_unknown
+from leverpack.live.bus import JOURNAL_FAILED
 from leverpack.live.feed import CCXTDataFeed
-from leverpack.live.guard import LeverageGuard, Reading
+from leverpack.live.guard import LeverageGuard
 from leverpack.live.halting import Halting
+from leverpack.live.heartbeat import Heartbeat
 from leverpack.live.journal import Journal
+from leverpack.live.leveraging import Leveraging
+from leverpack.live.linking import Linking
 from leverpack.live.market import LiveMarket, Working
+from leverpack.live.noting import Noting
+from leverpack.live.protecting import WATCH_S, Protecting
 from leverpack.live.reconcile import reconcile
+from leverpack.live.rights import check_rights
 from leverpack.live.sending import Sending
 from leverpack.live.store import CCXTStore
 from leverpack.live.syncing import Syncing
+from leverpack.live.venues import require_traded
+from leverpack.live.watching import Watching
 from leverpack.margin.account import MarginAccount
 from leverpack.margin.profiles import BINANCE_USDM, PROFILES
 
 logger = logging.getLogger("leverpack.live")
 
 _RECHECK_S = 0.25
-# Where the ids of fills rise, which is what "each once, in order" stands on.
-TRADED = ("binanceusdm",)
 ON_UNKNOWN = ("stop", "adopt", "close")
 
 
-class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
+class CCXTLiveBroker(
+    Sending, Linking, Syncing, Protecting, Halting, Heartbeat, Leveraging, Watching, Noting,
+    BrokerFace, bt.BrokerBase,
+):
     """Sends orders to the account of a :class:`CCXTStore` and shows what the venue has.
 
     ``store``; ``journal`` a path or Journal; ``leverage``, ``margin_mode`` and ``max_leverage``
     what the store's config, then the settings, say where None; ``auto_set_leverage`` False only
     checks; ``on_unknown`` "stop", "adopt" or "close": what happens at the start to orders and
     positions that the journal does not know; ``poll_s`` seconds at most between two looks at the
-    account; ``kill_file`` see :class:`Halting`.
+    account, 5 while something is held; ``kill_file`` see :class:`Halting`. A stop that somebody
+    takes away at the venue is put back; ``protect`` (a fraction of the entry price; 0: none) is
+    how far away a stop is rested for a position that has none, such as one that was adopted.
+    ``countdown_s`` (0: none; see :class:`Heartbeat`) is after how many seconds without this run
+    the venue cancels entries that rest.
 
     Until the first candle that closes after the start no strategy's ``next`` runs and no order
     leaves. Equity, cash, positions and leverage are the venue's; ``liquidation_price``,
@@ -53,6 +65,7 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
 
     params = (
         ("store", None),
+        ("mode", "live"),
         ("journal", "leverpack-live.db"),
         ("leverage", None),
         ("margin_mode", None),
@@ -61,6 +74,8 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         ("on_unknown", "stop"),
         ("poll_s", 15.0),
         ("kill_file", None),
+        ("protect", 0.0),
+        ("countdown_s", 0.0),
         ("step", 0.0),
     )
 
@@ -68,15 +83,19 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         refuse_unknown(self, unknown)
         if not isinstance(self.p.store, CCXTStore):
             raise SettingError("CCXTLiveBroker needs store: a CCXTStore")
+        if self.p.mode != "live":
+            raise SettingError(
+                f"mode of CCXTLiveBroker is live, not {self.p.mode!r}; on paper trades "
+                "CCXTPaperBroker(store=...)"
+            )
         if self.p.on_unknown not in ON_UNKNOWN:
             raise SettingError(
                 f"on_unknown must be one of {', '.join(ON_UNKNOWN)}, not {self.p.on_unknown!r}"
             )
-        if self.p.store.exchange not in TRADED:
-            raise SettingError(
-                f"CCXTLiveBroker trades on {', '.join(TRADED)} only so far, not on "
-                f"{self.p.store.exchange}"
-            )
+        require_traded(self.p.store.rules)
+        if not 0.0 <= self.p.protect < 1.0:
+            raise SettingError(f"protect is a fraction below 1, not {self.p.protect!r}")
+        self._check_countdown()
         super().__init__()
         self.store = self.p.store
         self._take_settings()
@@ -97,7 +116,7 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
             )
         self.guard = LeverageGuard(
             store, margin_mode=p.margin_mode, max_leverage=p.max_leverage,
-            may_set=p.auto_set_leverage, note=self._note_reading,
+            may_set=p.auto_set_leverage, note=self.note_reading,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -123,13 +142,19 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         self.live = False
         self.away = ""
         self._notices: list[Any] = []
-        self._minperiods: list[tuple[Any, Any]] = []
+        self._disk_told = False
         self._begun = self._dirty = self._recheck = self._looking = False
         self._synced = 0.0
+        self._start_linking()
+        self._start_heartbeat()
         self._start_halting()
+        self._start_watching()
+        self._start_noting()
+        check_rights(self)
 
     def stop(self) -> None:
         """Let go of journal and store where this broker has opened them."""
+        self.end_noting()
         if self._opened_journal:
             self.journal.close()
         if self._opened_store:
@@ -139,7 +164,12 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
 
     def next(self) -> None:
         """Once a turn of Backtrader's loop: look at candles, switches and the account."""
+        if self._ending:
+            self.end_if_asked()
+            return
         if not self._begun:
+            if not self._may_begin():
+                return
             self._begin()
         fresh = [m for m in self.markets.values() if m.take_candle()]
         if not self.live and any(m.data.live for m in fresh):
@@ -147,43 +177,78 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         if self.live:
             self._looking = True
             try:
-                self._look(fresh)
+                looked = self._look(fresh)
+                self._watch_journal()
+                self.watch_out(fresh, looked=looked)
+                self.write_down(idle=not fresh)
             finally:
                 self._looking = False
+        elif not fresh:  # until the first candle closes, what is held is looked after all the same
+            self.watch_out([], looked=self._look([]))
         self.end_if_asked()
+        self.store.bus.tell("turn")
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether the run knows its account."""
+        return self._begun
 
     @property
     def at_rest(self) -> bool:
         """Whether all that is known to have happened has been taken in."""
-        return not (self._dirty or self._recheck or self._looking)
+        return self._watching_rests and not (
+            self._dirty or self._recheck or self._looking or self._unwritten
+        )
 
-    def _look(self, fresh: list[LiveMarket]) -> None:
+    def _look(self, fresh: list[LiveMarket]) -> bool:
+        """Take in candles and, where it is time, the account; whether that was asked for."""
         for market in fresh:
-            self._note_candle(market)
+            self.note_candle(market)
         ago = time.monotonic() - self._synced
-        overdue = ago > (_RECHECK_S if self._recheck else self.p.poll_s)
-        if fresh or self._dirty or overdue:
+        looks = bool(fresh) or self._dirty or ago > self._patience
+        if looks:
+            self.end_dates(fresh)
             self.settle_fates()
             self.sync()
         self.watch_switches()
-        for market in fresh:
-            self._note_margin(market)
+        self.beat()
+        if fresh:
+            self.note_account(fresh)
+            self.follow_trails(fresh)
         if self._dirty:
             self.wake()
+        return looks
+
+    @property
+    def _patience(self) -> float:
+        """Seconds until the account is looked at again, when nothing asks for it."""
+        if self._recheck:
+            return _RECHECK_S
+        held = any(m.position.size or m.state.size for m in self.markets.values())
+        return min(float(self.p.poll_s), WATCH_S) if held else float(self.p.poll_s)
+
+    def _may_begin(self) -> bool:
+        """Whether every feed has its first candle; one without history may not keep the others."""
+        feeds = [d for d in self.cerebro.datas if isinstance(d, CCXTDataFeed)]
+        return all(len(d) for d in feeds) or any(d.live for d in feeds)
 
     def _begin(self) -> None:
         """Know the markets, settle their leverage, and reconcile with the journal."""
         self._begun = True
         for data in self.cerebro.datas:
             self.market(data)
-        for strategy in self.cerebro.runningstrats:
-            # Warm-up: to the strategy the minimum period is not over yet.
-            self._minperiods.append((strategy, list(strategy._minperiods)))
-            strategy._minperiods = [sys.maxsize] * len(strategy._minperiods)
         reconcile(self, self.p.on_unknown)
         self.startingcash = self.equity
+        self.note_run()
+        self.begin_watching()
         for market in self.markets.values():
             self._listen(market)
+
+    def _watch_journal(self) -> None:
+        """Say once that the disk is full: what opens is refused then, what reduces still goes."""
+        if self.journal.fault and not self._disk_told:
+            self.alert(self.journal.fault, JOURNAL_FAILED)
+        self._disk_told = bool(self.journal.fault)
 
     def _listen(self, market: LiveMarket) -> None:
         if self.store.has("watchOrders"):
@@ -194,12 +259,6 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
 
     def _go_live(self) -> None:
         self.live = True
-        for strategy, periods in self._minperiods:
-            strategy._minperiods = [
-                max(period, len(data))
-                for period, data in zip(periods, strategy.datas, strict=True)
-            ]
-        self._minperiods = []
         self.journal.add_event("info", "live")
 
     def hint(self) -> None:
@@ -235,6 +294,11 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         if not isinstance(data, CCXTDataFeed):
             raise SettingError("CCXTLiveBroker trades on feeds of CCXTDataFeed only")
         info = self.store.market(data.symbol)
+        if not (info.get("swap") and info.get("linear")):
+            raise SettingError(
+                f"{data.symbol} is no linear perpetual; CCXTLiveBroker trades those alone, such as "
+                "BTC/USDT:USDT"
+            )
         self.quote = info.get("settle") or info["quote"]
         self.comminfo[data._name] = self.comminfo[None] = MarginCommission(
             maker=float(info.get("maker") or 0.0), taker=float(info.get("taker") or 0.0)
@@ -244,7 +308,9 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
             data.symbol, self.guard.tiers(data.symbol), leverage=reading.leverage,
             isolated=reading.margin_mode == "isolated",
         )  # fmt: skip
-        market = self.markets[data] = LiveMarket(data, data.symbol, state)
+        market = self.markets[data] = LiveMarket(
+            data, data.symbol, state, self.store.rules.fills_of(data.symbol)
+        )
         market.decided = float(self.p.leverage)
         return market
 
@@ -285,62 +351,6 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         """The orders that may still fill."""
         return [w.order for w in self.working.values() if w.order is not None]
 
-    # -- leverage --------------------------------------------------------------------------------
-
-    def settable_leverage(self, data: Any, leverage: float) -> float:
-        """``leverage`` as the venue can take it: rounded down to whole numbers on Binance."""
-        return max(1.0, self.guard.settable(leverage))
-
-    def size_step(self, data: Any) -> float:
-        """The step of sizes of one feed, base units."""
-        return self.step_of(self.market(data).key)
-
-    def set_leverage(self, data: Any, leverage: float) -> float:
-        """Set, read back, compare; returns what the venue has, whatever was asked.
-
-        Where that is not ``leverage``, the reason is in ``alerts`` and no order opens.
-        """
-        market = self.market(data)
-        market.decided = float(leverage)
-        notional = abs(market.state.size) * self.mark_price(data)
-        try:
-            self.guard.settle(market.key, market.decided, notional)
-        except VenueError as fault:
-            self.alert(f"no order leaves: {fault}", LEVERAGE_MISMATCH)
-        return market.state.leverage
-
-    def set_margin_mode(self, data: Any, mode: str) -> None:
-        """Refused: one mode holds for a live run, and the guard keeps to it."""
-        if mode != self.p.margin_mode:
-            raise SettingError(
-                f"the margin mode of a live run is {self.p.margin_mode}; set margin_mode before it"
-            )
-
-    def add_margin(self, data: Any, amount: float) -> None:
-        """Move ``amount`` (quote; negative: take out) into an open isolated position's margin."""
-        market = self.market(data)
-        method = "add_margin" if amount >= 0.0 else "reduce_margin"
-        try:
-            self.store.write(method, market.key, abs(amount))
-        except VenueError as fault:
-            self.alert(str(fault), ORDER_REJECTED)
-        self.hint()
-
-    def tier_table(self, data: Any) -> Any:
-        """The venue's maintenance tiers of today: caps, mmrs, cums, max_leverages."""
-        market = self.market(data)
-        if not market.state.size:
-            market.state.tiers = self.guard.tiers(market.key)
-        return market.state.tiers
-
-    def _note_reading(self, symbol: str, reading: Reading) -> None:
-        self.journal.add_leverage(symbol, reading.leverage, reading.margin_mode, reading.hedged)
-        for market in self.markets.values():
-            if market.key == symbol:
-                market.state.leverage = reading.leverage
-                if not market.state.size:
-                    market.state.isolated = reading.margin_mode == "isolated"
-
     # -- readings --------------------------------------------------------------------------------
 
     def getposition(self, data: Any) -> Any:
@@ -364,39 +374,6 @@ class CCXTLiveBroker(Sending, Syncing, Halting, BrokerFace, bt.BrokerBase):
         return float(sum(self.getposition(d).size * d.close[0] for d in datas))
 
     getvalue = get_value
-
-    def venue_liquidation_price(self, data: Any) -> float | None:
-        """The liquidation price as the venue itself says it; None when flat or not said."""
-        said = self.market(data).venue.get("liquidationPrice")
-        return None if said is None else float(said)
-
-    def venue_margin_ratio(self, data: Any) -> float | None:
-        """The margin ratio as the venue says it; None when flat or not said."""
-        said = self.market(data).venue.get("marginRatio")
-        return None if said is None else float(said)
-
-    def trade_records(self) -> list[Any]:
-        """Not kept by this broker: the journal has every fill."""
-        return []
-
-    # -- the journal -----------------------------------------------------------------------------
-
-    def _note_candle(self, market: LiveMarket) -> None:
-        data = market.data
-        self.journal.add_candle(
-            market.key, data.length, data.open_ms(), *market.mark, float(data.volume[0])
-        )
-
-    def _note_margin(self, market: LiveMarket) -> None:
-        if not market.state.size:
-            return
-        data = market.data
-        self.journal.add_snapshot(
-            data.open_ms(), market.key, self.equity, self.free, market.state.size,
-            market.state.entry, self.marks[market.key], market.liquidation,
-            self.venue_liquidation_price(data), self.margin_ratio(data),
-            self.venue_margin_ratio(data),
-        )  # fmt: skip
 
 
 def _order(

@@ -21,11 +21,13 @@ RESTARTED = "restarted"
 ORDER_REJECTED = "order_rejected"
 UNPROTECTED = "unprotected"
 UNKNOWN_AT_VENUE = "unknown_at_venue"
+JOURNAL_FAILED = "journal_failed"
+KEY_RIGHTS = "key_rights"
 DAILY_SUMMARY = "daily_summary"
 ALERT_KINDS = (
     MARGIN_CALL, NEAR_LIQUIDATION, LIQUIDATION, LEVERAGE_MISMATCH, LIMIT_TRIPPED, HALTED,
     STREAM_LOST, VENUE_AWAY, RESTARTED, ORDER_REJECTED, UNPROTECTED, UNKNOWN_AT_VENUE,
-    DAILY_SUMMARY,
+    JOURNAL_FAILED, KEY_RIGHTS, DAILY_SUMMARY,
 )  # fmt: skip
 
 Listener = Callable[[str, dict[str, Any]], None]

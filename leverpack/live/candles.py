@@ -47,6 +47,7 @@ class CandleSource:
         self.store, self.symbol, self.timeframe = store, symbol, timeframe
         self.step_ms = timeframe_ms(timeframe)
         self.stale = False
+        self.heard = time.monotonic()  # when the stream has spoken last
         self._quiet_s = quiet_s
         self._told: SimpleQueue[tuple[list[float], bool] | None] = SimpleQueue()
         self._ready: deque[Candle] = deque()
@@ -116,6 +117,7 @@ class CandleSource:
     def _hear(self, told: tuple[list[float], bool] | None) -> None:
         if told is None:  # the connection was lost: what it says next may follow a hole
             return
+        self.heard = time.monotonic()
         row, final = told
         ts = int(row[0])
         self._newest = max(self._newest, ts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import ccxt
 
@@ -39,14 +40,23 @@ def translated(fault: Exception, what: str, *, writing: bool) -> VenueError:
         return VenueAway(f"{what} was turned away: {said}; try again later")
     if writing:
         return OutcomeUnknown(f"{what}: no clear answer came ({said}), so it may have happened")
-    return VenueAway(f"{what} failed: {said}; check the network, then try again")
+    return VenueAway(f"{what} failed: {said}{_cause(fault)}; check the network, then try again")
+
+
+def _cause(fault: Exception) -> str:
+    """What the network itself said, which ccxt leaves to the exception under its own."""
+    cause: Any = fault.__cause__
+    while cause is not None and getattr(cause, "os_error", None) is not None:
+        cause = cause.os_error  # aiohttp's own words go around those of the system
+    said = getattr(cause, "strerror", None) or ("no answer" if type(cause) is TimeoutError else "")
+    return f" ({printable(str(said), _LONGEST)})" if said else ""
 
 
 def _advice(fault: Exception) -> str:
     if isinstance(fault, ccxt.PermissionDenied):
         return "; check the rights and the address list of the API key"
     if isinstance(fault, ccxt.AuthenticationError):
-        return "; check the API key and secret"
+        return "; check the API key and secret, and the key's rights and address list"
     return ""
 
 

@@ -9,6 +9,7 @@ import backtrader as bt
 
 from leverpack.candles.timeframes import DAY_MS, bt_timeframe, timeframe_ms, timeframe_name
 from leverpack.errors import SettingError, refuse_unknown
+from leverpack.live import warmup
 from leverpack.live.candles import Candle, CandleSource
 from leverpack.live.store import CCXTStore
 
@@ -18,6 +19,8 @@ _UNIT_MS = {
     bt.TimeFrame.Seconds: 1_000, bt.TimeFrame.Minutes: 60_000, bt.TimeFrame.Days: DAY_MS,
     bt.TimeFrame.Weeks: 7 * DAY_MS,
 }  # fmt: skip
+_CRACKTRADERS = {"ccxt_timeframe": "timeframe", "historical_limit": "history"}
+_ALWAYS = ("live", "historical", "backfill", "stream")
 
 
 class CCXTDataFeed(bt.feed.DataBase):
@@ -25,9 +28,12 @@ class CCXTDataFeed(bt.feed.DataBase):
 
     ``symbol`` is ccxt's ("BTC/USDT:USDT"; "BTC/USDT" finds the exchange's perpetual);
     ``timeframe`` a name ("15m") or Backtrader's with ``compression``; ``history`` candles come
-    first for warm-up, and no strategy's ``next`` sees them under CCXTLiveBroker. ``quiet_s``
+    first for warm-up, and no strategy's ``next`` sees them, whatever the broker. ``quiet_s``
     seconds of silence send it to REST. ``live`` is True from the first candle that closed after
     the start; ``stale`` while the stream is dead.
+
+    Cracktrader's names are taken too: ``ccxt_timeframe``, ``historical_limit``, and ``live``,
+    ``historical``, ``backfill``, ``stream``, all of which this feed does and none can be False.
     """
 
     params = (
@@ -42,7 +48,7 @@ class CCXTDataFeed(bt.feed.DataBase):
 
     def __init__(self, **unknown: Any) -> None:
         super().__init__()
-        refuse_unknown(self, unknown)
+        refuse_unknown(self, self._cracktraders(unknown))
         if not isinstance(self.p.store, CCXTStore):
             raise SettingError("CCXTDataFeed needs store: a CCXTStore")
         self.p.symbol = self.p.symbol or self.p.dataname
@@ -59,6 +65,21 @@ class CCXTDataFeed(bt.feed.DataBase):
         self.live = False
         self.source: CandleSource | None = None
         self.first_live_bar = 0
+        self._bars_told = 0
+
+    def _cracktraders(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Take Cracktrader's names of parameters out of ``given``; the rest is unknown."""
+        rest = dict(given)
+        for theirs, ours in _CRACKTRADERS.items():
+            if theirs in rest:
+                setattr(self.p, ours, rest.pop(theirs))
+        for name in _ALWAYS:
+            if not rest.pop(name, True):
+                raise SettingError(
+                    f"CCXTDataFeed always has {name}=True: it reads history and goes on live; for "
+                    "candles of the past alone use CandleFeed on files of `leverpack download`"
+                )
+        return rest
 
     def _length(self) -> str:
         given = self.p.timeframe
@@ -107,14 +128,30 @@ class CCXTDataFeed(bt.feed.DataBase):
         store.open()
         self.symbol = perpetual(store, str(self.p.symbol))
         self.live = False
+        self._bars_told = 0
         self.source = CandleSource(
             store, self.symbol, self.length, history=int(self.p.history),
             quiet_s=float(self.p.quiet_s),
         )  # fmt: skip
         self.put_notification(self.DELAYED)
 
+    def get_notifications(self) -> Any:
+        """Backtrader asks once a turn, when all feeds have moved and before broker and strategy."""
+        fresh, self._bars_told = len(self) != self._bars_told, len(self)
+        if self.live and fresh:
+            warmup.release(self._strategies())
+            for strategy in self._strategies():
+                # Backtrader keeps a copy of every order's every state here, and never reads one.
+                strategy._orders.clear()
+        return super().get_notifications()
+
+    def _strategies(self) -> list[Any]:
+        return getattr(self._env, "runningstrats", [])
+
     def _load(self) -> bool | None:
         assert self.source is not None
+        if not self.live:
+            warmup.hold(self._strategies())
         candle = self.source.next(self._qcheck)
         if candle is None:
             return None

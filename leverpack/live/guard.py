@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from leverpack.errors import OutcomeUnknown, SettingError, VenueError, VenueRefused
-from leverpack.live.store import Call, CCXTStore
+from leverpack.live.store import CCXTStore
+from leverpack.live.venues import Call
 from leverpack.margin.tiers import TierBook, TierTable
 
 TIERS_AGE_S = 60.0
-# ccxt refuses fractions there, as the venue does.
-WHOLE_NUMBERS = frozenset({"binance", "binanceusdm", "binancecoinm"})
-# Answers that say "it is so already": ccxt knows the first by a class of its own.
+# What ccxt calls the answer "it is so already", beside the venue's own codes for it.
 _UNCHANGED_KINDS = frozenset({"MarginModeAlreadySet", "NoChange"})
-_UNCHANGED_CODES = frozenset({"-4046", "-4059", "110043", "110025", "110026", "3400045"})
 
 
 class GuardRefusal(VenueRefused):
@@ -38,8 +36,8 @@ class LeverageGuard:
     ``margin_mode`` "isolated" or "cross"; ``max_leverage`` is MAX_LEVERAGE; ``may_set`` False
     only checks. ``note(symbol, reading)`` hears of everything that is read back.
 
-    Venue rules kept: Binance takes whole numbers; "no need to change" (-4046, -4059, Bybit's
-    110043) is success; a change whose answer was lost is settled by reading back.
+    The venue's own rules are those of :mod:`leverpack.live.venues`; "no need to change" is
+    success; a change whose answer was lost is settled by reading back.
     """
 
     def __init__(
@@ -60,6 +58,8 @@ class LeverageGuard:
 
     def require_venue(self) -> None:
         """SettingError for an exchange whose leverage cannot be set and read back through ccxt."""
+        if self.store.rules.per_order:
+            return
         for feature in ("setLeverage", "fetchLeverage"):
             if not self.store.has(feature):
                 raise SettingError(
@@ -72,10 +72,10 @@ class LeverageGuard:
         known = self._tiers.get(symbol)
         if known is not None and time.monotonic() - known[0] < TIERS_AGE_S:
             return known[1]
-        if self.store.has("fetchLeverageTiers"):
-            found = self.store.read("fetch_leverage_tiers", [symbol]).get(symbol)
-        else:
+        if self.store.rules.one_tier_table or not self.store.has("fetchLeverageTiers"):
             found = self.store.read("fetch_market_leverage_tiers", symbol)
+        else:
+            found = self.store.read("fetch_leverage_tiers", [symbol]).get(symbol)
         table = TierBook.from_ccxt({symbol: found}).at(symbol)
         self._tiers[symbol] = time.monotonic(), table
         return table
@@ -89,15 +89,13 @@ class LeverageGuard:
         return min(self.max_leverage, self.tiers(symbol).max_leverage(notional))
 
     def settable(self, leverage: float) -> float:
-        """``leverage`` as this venue can take it: rounded down to whole numbers on Binance."""
-        if self.store.exchange in WHOLE_NUMBERS:
-            return float(math.floor(leverage + 1e-9))
-        return leverage
+        """``leverage`` as this venue can take it, rounded down to its step."""
+        return self.store.rules.settable(leverage)
 
     def objection(self, symbol: str, leverage: float, notional: float) -> str:
         """Why ``leverage`` may not be used for a position of ``notional``, or ""."""
         if not leverage >= 1.0 or leverage != self.settable(leverage):
-            kind = "whole numbers from 1" if self.store.exchange in WHOLE_NUMBERS else "1 or more"
+            kind = self.store.rules.settable_words()
             return (
                 f"{symbol}: leverage {leverage:g} cannot be set; {self.store.exchange} takes {kind}"
             )
@@ -117,21 +115,13 @@ class LeverageGuard:
 
     def read(self, symbol: str) -> Reading:
         """What the venue has now; GuardRefusal when it does not say."""
-        calls: list[Call] = [("fetch_leverage", (symbol,), {})]
-        if self.store.has("fetchPositionMode"):
-            calls.append(("fetch_position_mode", (symbol,), {}))
-        found = self.store.reads(*calls)
-        sides = {
-            float(found[0][name]) for name in ("longLeverage", "shortLeverage")
-            if found[0].get(name) is not None
-        }  # fmt: skip
-        mode = found[0].get("marginMode")
+        rules = self.store.rules
+        sides, mode, hedged = rules.reading(self.store.reads(*rules.leverage_calls(symbol)))
         if len(sides) != 1 or mode not in ("isolated", "cross"):
             raise GuardRefusal(
                 f"{symbol}: {self.store.exchange} gives no leverage and margin mode that could be "
                 f"compared (leverage {sorted(sides)}, margin mode {mode!r})"
             )
-        hedged = bool(found[1].get("hedged")) if len(found) > 1 else False
         reading = Reading(sides.pop(), mode, hedged)
         self._note(symbol, reading)
         return reading
@@ -191,24 +181,30 @@ class LeverageGuard:
 
     def _change(self, symbol: str, reading: Reading, leverage: float) -> str:
         """Ask the venue for what differs; what it said against it, or ""."""
-        refused = []
-        if reading.hedged:
-            refused.append(self._ask("set_position_mode", False, symbol))
-        if reading.margin_mode != self.margin_mode:
-            params = {"leverage": leverage} if self.store.exchange == "bybit" else {}
-            refused.append(self._ask("set_margin_mode", self.margin_mode, symbol, params))
-        if reading.leverage != leverage:
-            amount = int(leverage) if leverage == int(leverage) else leverage
-            refused.append(self._ask("set_leverage", amount, symbol))
+        refused = [self.ask(*call[:2]) for call in self.changes(symbol, reading, leverage)]
         return "; ".join(r for r in refused if r)
 
-    def _ask(self, method: str, *args: object) -> str:
+    def changes(self, symbol: str, reading: Reading, leverage: float) -> list[Call]:
+        """The requests that would make the venue have what was decided, in their order."""
+        calls: list[Call] = []
+        if reading.hedged:
+            calls.append(("set_position_mode", (False, symbol), {}))
+        if reading.margin_mode != self.margin_mode:
+            calls.append(("set_margin_mode", (self.margin_mode, symbol), {}))
+        if reading.leverage != leverage:
+            amount = int(leverage) if leverage == int(leverage) else leverage
+            calls.append(("set_leverage", (amount, symbol), {}))
+        return calls
+
+    def ask(self, method: str, args: tuple[Any, ...]) -> str:
+        """Send one of the changes; what the venue said against it, or ""."""
         try:
             self.store.write(method, *args)
         except OutcomeUnknown:
             return ""  # reading back will tell
         except VenueRefused as fault:
-            unchanged = fault.kind in _UNCHANGED_KINDS or fault.code in _UNCHANGED_CODES
+            codes = self.store.rules.unchanged
+            unchanged = fault.kind in _UNCHANGED_KINDS or fault.code in codes
             return "" if unchanged else str(fault)
         except VenueError as fault:
             return str(fault)

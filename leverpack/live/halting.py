@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from leverpack.live.bus import HALTED
+from leverpack.live.bus import HALTED, ORDER_REJECTED
 from leverpack.live.journal import Journal
 from leverpack.live.market import Working
+from leverpack.live.switch import CANCEL_ENTRIES, CLOSE_ALL, LEVELS, level_in
 
-NO_ENTRIES, CANCEL_ENTRIES, CLOSE_ALL = 1, 2, 3
-LEVELS = {NO_ENTRIES: "no new entries", CANCEL_ENTRIES: "entries cancelled",
-          CLOSE_ALL: "everything closed"}  # fmt: skip
+# Seconds for what is under way when the end is asked for, and for cancelling the entries then.
+_INTERRUPT_S, _CANCEL_S = 0.8, 1.5
 
 
 class Halting:
@@ -35,10 +35,12 @@ class Halting:
     def end_run(self) -> None:
         """Cancel the entries and end the run at the next turn; stops and targets stay resting.
 
-        May be called from a signal handler.
+        May be called from a signal handler. All in all it takes less than five seconds, however
+        slow the venue is: what cannot be cancelled by then is named in an alert.
         """
         broker: Any = self
         self._ending = True
+        broker.store.end_by(_INTERRUPT_S)
         broker.wake()
 
     def end_if_asked(self) -> None:
@@ -46,7 +48,16 @@ class Halting:
         broker: Any = self
         if not self._ending:
             return
-        self._cancel_entries()
+        broker.store.end_by(_CANCEL_S)
+        if broker.reconciled:
+            self._cancel_entries()
+        left = [w.client_id for w in self.working.values() if not broker.closes_only(w)]
+        if left:
+            broker.alert(
+                f"ended before the venue has confirmed that {len(left)} entries are cancelled; "
+                f"look there for {', '.join(left)}",
+                ORDER_REJECTED,
+            )
         self.journal.add_event("info", "ended by a signal")
         broker.cerebro.runstop()
 
@@ -68,7 +79,7 @@ class Halting:
         """Look at the file and at what was asked for, and do it."""
         broker: Any = self
         if self.p.kill_file is not None:
-            level = _level_in(Path(self.p.kill_file))
+            level = level_in(Path(self.p.kill_file))
             if level > self.halted:
                 self.halt(level, f"the file {self.p.kill_file}")
         wanted, self._wanted = self._wanted, None
@@ -82,14 +93,14 @@ class Halting:
             self._close_all()
 
     def _save_halt(self) -> None:
+        broker: Any = self
         self.journal.state("halt").save({"level": self.halted, "reason": self.halt_reason})
+        broker.store.bus.tell("halt", level=self.halted, reason=self.halt_reason)
 
     def _cancel_entries(self) -> None:
         broker: Any = self
-        for work in list(self.working.values()):
-            if not work.request.reduce_only and not work.done and not work.cancel_wanted:
-                work.cancel_wanted = True
-                broker._cancel(work)
+        entries = [w for w in self.working.values() if not broker.closes_only(w)]
+        broker.cancel_all([w for w in entries if self._ending or not w.cancel_wanted])
 
     def _close_all(self) -> None:
         """Close what is held, reduce-only; the stops stay until it is flat."""
@@ -113,13 +124,3 @@ class Halting:
         broker: Any = self
         held = any(m.position.size or m.state.size for m in broker.markets.values())
         return not held and not self.working
-
-
-def _level_in(path: Path) -> int:
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return 0
-    except (OSError, UnicodeDecodeError):
-        return CLOSE_ALL  # it is there: somebody wants a stop
-    return int(text) if text in ("1", "2", "3") else CLOSE_ALL

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_GLANCE_S = 0.2  # between two looks at the time to end
 
 
 class LoopThread:
@@ -30,11 +33,24 @@ class LoopThread:
         """Whether it still takes work."""
         return self._thread.is_alive() and not self._loop.is_closed()
 
-    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """The result of ``work``; a TimeoutError takes the work back."""
+    def run(
+        self, work: Coroutine[Any, Any, T], timeout: float | None = None,
+        ends: Callable[[], float] = lambda: math.inf,
+    ) -> T:  # fmt: skip
+        """The result of ``work``; a TimeoutError takes the work back.
+
+        ``ends()`` is a monotonic time that nobody waits beyond; it may come nearer meanwhile.
+        """
         future = self.spawn(work)
+        until = math.inf if timeout is None else time.monotonic() + timeout
         try:
-            return future.result(timeout)
+            while True:
+                left = max(0.0, min(until, ends()) - time.monotonic())
+                try:
+                    return future.result(min(left, _GLANCE_S))
+                except FutureTimeout:
+                    if future.done() or left <= _GLANCE_S:
+                        raise
         except (FutureTimeout, KeyboardInterrupt):
             future.cancel()
             raise

@@ -8,6 +8,7 @@ from typing import Any
 
 from backtrader.position import Position
 
+from leverpack.live.fills import FillCursor
 from leverpack.live.requests import OrderRequest
 from leverpack.margin.books import MarginPosition
 from leverpack.margin.ratios import liquidation_distance
@@ -33,12 +34,22 @@ class Working:
     turned_away: bool = False  # certainly not at the venue; an order that protects goes out again
     cancel_wanted: bool = False
     done: bool = False
+    replaced: bool = False  # by another request for the same order: nobody is told of its end
+    expired: bool = False  # cancelled because of ``valid``
+    best: float = 0.0  # the best price since a trailing stop was sent, as far as candles tell
+
+    @property
+    def trails(self) -> float:
+        """How far a trailing stop lies behind, a fraction; 0.0 for all other orders."""
+        return float(self.request.params.get("trailingPercent", 0.0)) / 100.0
 
 
 class LiveMarket:
     """What the broker keeps for one symbol; ``key`` is ccxt's name of it."""
 
-    def __init__(self, data: Any, key: str, state: MarginPosition) -> None:
+    def __init__(
+        self, data: Any, key: str, state: MarginPosition, fills: FillCursor
+    ) -> None:
         self.data = data
         self.key = key
         self.state = state  # as the venue has it, for our own computation
@@ -49,9 +60,12 @@ class LiveMarket:
         self.venue: dict[str, Any] = {}  # the position as ccxt has it; empty: flat
         self.decided = state.leverage
         self.bars = 0
-        self.last_trade = 0
+        self.fills = fills
         self.differs_since = 0.0  # fills and the venue's position; 0.0: they agree
         self.owner: Any = None
+        self.was_covered = False  # stops have rested for all of the position that is open
+        self.bare_since = 0.0  # a part of it has none since then; 0.0: all is covered
+        self.bare_named = False
 
     def use_table(self) -> None:
         """Nothing: the tiers are the venue's of today."""

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 from leverpack.errors import VenueRefused
-from leverpack.live.bus import UNKNOWN_AT_VENUE, UNPROTECTED
+from leverpack.live.bus import UNKNOWN_AT_VENUE
 from leverpack.live.journal import ALIVE, OPEN, UNKNOWN
 from leverpack.live.market import LiveMarket, Working
 from leverpack.live.requests import OrderRequest
+from leverpack.live.resuming import earlier_orders, open_fills, retell
 from leverpack.live.sending import MOST_SENDS
 
 _SAME = 1e-9
@@ -22,9 +23,14 @@ def reconcile(broker: Any, on_unknown: str) -> None:
     booked; the position must then be what the fills add up to. Orders and positions that the
     journal does not know are refused ("stop"), left alone and named ("adopt"), or cancelled and
     closed ("close"). The same path after a crash and at a first start.
+
+    Strategies get their orders of earlier runs back before anything is booked:
+    ``notify_taken_over(orders, store)``, where ``store`` keeps a strategy's own record over
+    restarts; ``notify_reconciled()`` follows when all is settled.
     """
-    for row in broker.journal.intents(*ALIVE):
-        _take_over(broker, row)
+    for market in broker.markets.values():
+        _take_position(broker, market)
+    _take_orders(broker)
     broker.settle_fates()
     for market in broker.markets.values():
         _take_fills(broker, market)
@@ -32,47 +38,77 @@ def reconcile(broker: Any, on_unknown: str) -> None:
     for market in broker.markets.values():
         _settle_position(broker, market, on_unknown)
         _settle_orders(broker, market, on_unknown)
-        _name_unprotected(broker, market)
+    for strategy in broker.cerebro.runningstrats:
+        getattr(strategy, "notify_reconciled", bool)()
+    if broker._dirty:  # an exit went out at market
+        broker.sync()
+    for market in broker.markets.values():
+        if broker.is_bare(market):
+            market.bare_named = True
+            broker.protect_bare(market)
         market.differs_since = 0.0
     broker._recheck = False  # the first candle looks again
 
 
-def _take_over(broker: Any, row: dict[str, Any]) -> None:
-    if row["symbol"] not in {m.key for m in broker.markets.values()}:
+def _take_position(broker: Any, market: LiveMarket) -> None:
+    """What the fills noted so far add up to, and the leverage that was decided for it."""
+    retell(broker, market, open_fills(broker, market.key))
+    market.position.size = broker.journal.held(market.key)
+    if market.position.size:
+        decided = broker.journal.state("decided").load() or {}
+        market.decided = float(decided.get(market.key, market.decided))
+
+
+def _take_fills(broker: Any, market: LiveMarket) -> None:
+    """Start behind the fills that are noted; without one, behind those of the account."""
+    store, noted = broker.store, broker.journal.fills(market.key)
+    if market.fills.begin(noted, store.venue_ms()):
         return
+    there = store.reads(*market.fills.calls(store.clock_ms()))
+    own = {w.venue_id for w in broker.working.values()} | {
+        w.child_id for w in broker.working.values()
+    }
+    market.fills.pass_over([trade for page in there for trade in page], own)
+
+
+def _take_orders(broker: Any) -> None:
+    """Know the orders of earlier runs again, and hand them to the strategies."""
+    orders: dict[str, Any] = {}
+    for market in broker.markets.values():
+        orders.update(earlier_orders(broker, market))
+    broker.relink(orders)
+    trails = broker.journal.state("trails").load() or {}
+    for row in broker.journal.intents(*ALIVE):
+        if row["client_id"] in orders:
+            work = _take_over(broker, row, orders[row["client_id"]])
+            work.best = float(trails.get(work.client_id, 0.0))
+    for number, strategy in enumerate(broker.cerebro.runningstrats):
+        tell = getattr(strategy, "notify_taken_over", None)
+        if tell is not None:
+            mine = [o for o in orders.values() if o.owner is strategy]
+            tell(mine, broker.journal.state(f"strategy {number}"))
+
+
+def _take_over(broker: Any, row: dict[str, Any], order: Any) -> Working:
     asked = dict(json.loads(row["request"]))
+    asked.pop("info", None)
     request = OrderRequest(
         row["symbol"], asked.pop("type"), row["side"], row["amount"], asked.pop("price", None),
         asked, conditional=bool(row["conditional"]), reduce_only=bool(row["reduce_only"]),
     )  # fmt: skip
     work = Working(
-        row["client_id"], request, venue_id=row["venue_id"] or "", child_id=row["child_id"] or "",
+        row["client_id"], request, order, venue_id=row["venue_id"] or "",
+        child_id=row["child_id"] or "", filled=abs(order.executed.size),
         fate_known=row["state"] == OPEN,
     )  # fmt: skip
-    filled = [f["size"] for f in broker.journal.fills(row["symbol"])
-              if f["client_id"] == work.client_id]  # fmt: skip
-    work.filled = sum(filled)
     if not work.fate_known:
         # Sent by a run that has ended: the venue has long dropped what did not arrive.
         work.sent = 0.0
         work.sends = MOST_SENDS
         broker.journal.settle(work.client_id, UNKNOWN)
     broker.working[work.client_id] = work
-
-
-def _take_fills(broker: Any, market: LiveMarket) -> None:
-    """Start at the last fill that is noted; without one, at the newest of the account."""
-    noted = [int(f["trade_id"]) for f in broker.journal.fills(market.key)]
-    if noted:
-        market.last_trade = max(noted)
-        market.position.size = broker.journal.held(market.key)
-        return
-    newest = broker.store.read("fetch_my_trades", market.key, None, 1)
-    own = {w.venue_id for w in broker.working.values()} | {
-        w.child_id for w in broker.working.values()
-    }
-    if newest and str(newest[-1]["order"]) not in own:
-        market.last_trade = int(newest[-1]["id"])
+    broker._of_ref[order.ref] = work
+    return work
 
 
 def _settle_position(broker: Any, market: LiveMarket, on_unknown: str) -> None:
@@ -84,13 +120,12 @@ def _settle_position(broker: Any, market: LiveMarket, on_unknown: str) -> None:
     broker.alert(what, UNKNOWN_AT_VENUE)
     if on_unknown == "stop":
         raise VenueRefused(f"{what}; look at it, then start with on_unknown adopt or close")
-    market.position.size, market.position.price = there, market.state.entry
     # So that the fills add up to the position from here on.
-    side = "buy" if there > held else "sell"
-    broker.journal.add_fill(
-        market.key, f"-{broker.journal.run}", None, side, abs(there - held),
-        market.state.entry or 0.0, 0.0, 0,
-    )  # fmt: skip
+    fill = {"side": "buy" if there > held else "sell", "size": abs(there - held),
+            "price": market.state.entry or market.position.price, "fee": 0.0}  # fmt: skip
+    broker.journal.add_fill(market.key, f"-{broker.journal.run}", None, *fill.values(), 0)
+    retell(broker, market, [fill])
+    market.position.size, market.position.price = there, market.state.entry
     if on_unknown == "close" and there:
         side = "sell" if there > 0.0 else "buy"
         work = Working(
@@ -104,8 +139,10 @@ def _settle_position(broker: Any, market: LiveMarket, on_unknown: str) -> None:
 
 
 def _settle_orders(broker: Any, market: LiveMarket, on_unknown: str) -> None:
-    for params in ({}, {"trigger": True}):
-        for order in broker.store.read("fetch_open_orders", market.key, None, None, params):
+    rules = broker.store.rules
+    for conditional in (True,) if rules.lists_together else (False, True):
+        calls = rules.open_calls(market.key, conditional=conditional, plain=not conditional)
+        for order in (o for page in broker.store.reads(*calls) for o in page):
             if order.get("clientOrderId") in broker.working:
                 continue
             what = (
@@ -116,16 +153,6 @@ def _settle_orders(broker: Any, market: LiveMarket, on_unknown: str) -> None:
             if on_unknown == "stop":
                 raise VenueRefused(f"{what}; look at it, then start with on_unknown adopt or close")
             if on_unknown == "close":
+                params = rules.cancel_params(conditional=conditional)
                 broker.store.write("cancel_order", order["id"], market.key, params)
 
-
-def _name_unprotected(broker: Any, market: LiveMarket) -> None:
-    protected = sum(
-        w.request.amount - w.filled for w in broker.working.values()
-        if w.request.symbol == market.key and w.request.reduce_only and w.request.conditional
-    )  # fmt: skip
-    if market.position.size and protected < abs(market.position.size) * (1.0 - _SAME):
-        broker.alert(
-            f"{market.key}: {market.position.size:g} is held and stops rest for {protected:g} only",
-            UNPROTECTED,
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from leverpack.live.store import CCXTStore
 
 # A binary fraction may lie a hair under the step that it stands for.
 HAIR = 1.0 + 1e-9
+TRIGGERS = ("stopLossPrice", "triggerPrice", "stopPrice")  # what ccxt calls a trigger
 
 
 class NoSuchOrder(VenueRefused):
@@ -34,9 +36,16 @@ class OrderRequest:
     def arguments(self, client_id: str) -> tuple[Any, ...]:
         """What ``create_order`` is called with."""
         params = {"clientOrderId": client_id, **self.params}
+        if self.followed:
+            del params["trailingPercent"]
         if self.reduce_only:
             params["reduceOnly"] = True
         return self.symbol, self.kind, self.side, self.amount, self.price, params
+
+    @property
+    def followed(self) -> bool:
+        """Whether it is a trailing stop that to the venue is a plain one, moved from here."""
+        return "trailingPercent" in self.params and trigger_in(self.params) is not None
 
     def at_market(self) -> OrderRequest:
         """The same size at once, for a stop whose trigger the market has already passed."""
@@ -57,18 +66,24 @@ def request_for(order: Any, symbol: str, store: CCXTStore) -> OrderRequest:
         symbol, "market", "buy" if order.isbuy() else "sell", amount, reduce_only=reduce_only
     )
     created = order.created
-    trigger_name = "stopLossPrice" if reduce_only else "triggerPrice"
+
+    def trigger() -> dict[str, Any]:
+        at = store.price(symbol, created.price)
+        return store.rules.stop_params(at, request.side, reduce_only=reduce_only)
+
     if order.exectype == Order.Limit:
         request.kind, request.price = "limit", store.price(symbol, created.price)
     elif order.exectype == Order.Stop:
-        request.params[trigger_name] = store.price(symbol, created.price)
+        request.params |= trigger()
     elif order.exectype == Order.StopLimit:
         request.kind, request.price = "limit", store.price(symbol, created.pricelimit)
-        request.params[trigger_name] = store.price(symbol, created.price)
+        request.params |= trigger()
     elif order.exectype == Order.StopTrail:
-        if not store.exchange.startswith("binance"):
-            raise NoSuchOrder(f"{store.exchange}: trailing stops are sent to Binance only so far")
         request.params["trailingPercent"] = round(float(created.trailpercent) * 100.0, 6)
+        if not store.rules.trails:
+            if not reduce_only:
+                raise NoSuchOrder(f"{store.exchange} takes no trailing stop that opens a position")
+            request.params |= trigger()
     request.conditional = order.exectype in (Order.Stop, Order.StopLimit, Order.StopTrail)
     return request
 
@@ -79,9 +94,11 @@ def _check_kind(order: Any) -> None:
         raise NoSuchOrder(f"{order.getordername()} orders have no counterpart at an exchange")
     if order.exectype == Order.StopTrail and not order.created.trailpercent:
         raise NoSuchOrder("a trailing stop needs trailpercent; the venue does not trail by amounts")
-    if order.valid is not None:
-        raise NoSuchOrder("valid= is not sent to the venue; cancel the order yourself in time")
-    if order.parent is not None or not order.transmit:
-        raise NoSuchOrder("brackets are not sent; rest the stop and the target after the fill")
-    if order.p.oco is not None:
-        raise NoSuchOrder("oco= is not sent; cancel the other order when one has filled")
+
+
+def trigger_in(params: Mapping[str, Any]) -> float | None:
+    """The price that triggers a conditional order, from what was asked for; None without one."""
+    for name in TRIGGERS:
+        if params.get(name):
+            return float(params[name])
+    return None

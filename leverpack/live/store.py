@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +15,6 @@ from urllib.parse import urlsplit
 import ccxt
 import ccxt.pro
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_base, wait_random_exponential
 
 from leverpack.config import Settings, load_settings, require_live
 from leverpack.errors import (
@@ -25,25 +26,25 @@ from leverpack.errors import (
     nearest,
 )
 from leverpack.live.bus import Bus
+from leverpack.live.client import Wait, exchange_for, leverage_of, margin_mode, refuse_mangled
 from leverpack.live.faults import may_retry, translated
 from leverpack.live.keys import CREDENTIALS, find_keys
 from leverpack.live.loop import LoopThread
+from leverpack.live.venues import Call as Call
+from leverpack.live.venues import venue_rules
 from leverpack.wire import point_at
 
 logger = logging.getLogger("leverpack.live")
 
+URL_VARIABLE = "LEVERPACK_URL"
 ATTEMPTS = 5
 REQUEST_S = 10.0  # one request
 CALL_S = 60.0  # one read with its retries
-CLOSE_S = 4.0
+CLOSE_S = 1.5
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # A clock further off than this is no clock of today: a replay's, whose server takes the machine's.
 _BELIEVABLE_MS = 600_000
-_SAY_FINAL = frozenset({"binance", "binanceusdm", "binancecoinm"})
-_DERIVATIVES = ("future", "swap", "linear")
-_FOR_FUTURES = {"binance": "binanceusdm", "kucoin": "kucoinfutures", "kraken": "krakenfutures"}
 
-Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
 class CCXTStore:
@@ -54,27 +55,31 @@ class CCXTStore:
     ``options.leverage`` and ``options.margin`` (or ``marginMode``) are what the leverage guard
     sets and checks. Keys come from the environment or ``.env``, or from ``config``.
     ``sandbox`` talks to the venue's test network; without it ENABLE_LIVE_TRADING must be true.
-    ``url`` is another server that speaks the venue's protocol, such as ``leverpack paper``; one
-    that is not on this machine counts as real money. ``settings`` are read as everywhere when
-    None. Nothing is connected before :meth:`open`; ``with CCXTStore(...) as store`` does both.
+    ``url`` (else the variable LEVERPACK_URL) is another server that speaks the venue's protocol,
+    such as ``leverpack paper``; one that is not on this machine counts as real money. ``public``
+    only reads what needs no key, of the real market: for candles, and for paper trading.
+    ``settings`` are read as everywhere when None. Nothing is connected before :meth:`open`;
+    ``with CCXTStore(...) as store`` does both.
 
     Raises SettingError for a name, key or setting that cannot be, VenueAway and VenueRefused
-    from the venue; no message, log line or ``repr`` holds a key.
+    from the venue; no message, log line or ``repr`` holds a key. ``read_only`` looks at an account
+    of real money without ENABLE_LIVE_TRADING, and refuses every write.
     """
 
     def __init__(
         self, exchange: str = "binanceusdm", config: Mapping[str, Any] | None = None,
         sandbox: bool = True, url: str | None = None, *, settings: Settings | None = None,
-        env_file: Path | None = Path(".env"),
+        env_file: Path | None = Path(".env"), read_only: bool = False, public: bool = False,
     ) -> None:  # fmt: skip
         config = dict(config or {})
         options = dict(config.get("options") or {})
-        self.exchange = _exchange_for(exchange, str(options.get("defaultType", "")))
-        self.leverage: float | None = _number(options.pop("leverage", None), "options.leverage")
-        mode = options.pop("margin", options.pop("marginMode", None))
-        if mode not in (None, "isolated", "cross"):
-            raise SettingError(f"options.margin must be isolated or cross, not {mode!r}")
-        self.margin_mode: str | None = mode
+        self.exchange = exchange_for(exchange, str(options.get("defaultType", "")))
+        self.rules = venue_rules(self.exchange)
+        self.leverage: float | None = leverage_of(options.pop("leverage", None), "options.leverage")
+        self.margin_mode = margin_mode(options)
+        self.public = public
+        self.read_only = read_only
+        url = url or os.environ.get(URL_VARIABLE, "").strip()
         self.url = url.rstrip("/") if url else None
         self.sandbox = bool(config.pop("sandbox", sandbox))
         self._keys = find_keys(self.exchange, config, env_file=env_file)
@@ -88,11 +93,13 @@ class CCXTStore:
         self.last_answer = time.monotonic()  # of any request or stream
         self._client: Any = None
         self._loop: LoopThread | None = None
+        self._deadline = math.inf  # monotonic: no request is waited for any longer
         self.bus = Bus()
         self._kline_ears: dict[tuple[str, str], Callable[[list[float], bool], None]] = {}
 
     def __repr__(self) -> str:
         where = self.url or ("sandbox" if self.sandbox else "REAL MONEY")
+        where = f"{self.url or 'real market'}, only read" if self.public else where
         return f"CCXTStore({self.exchange!r}, {where}, {'open' if self.is_open else 'closed'})"
 
     def __enter__(self) -> CCXTStore:
@@ -112,22 +119,36 @@ class CCXTStore:
     @property
     def trades_real_money(self) -> bool:
         """Whether orders sent through it cost real money, as far as can be known."""
+        if self.public:
+            return False
         if self.url is not None:
-            return urlsplit(self.url).hostname not in _LOOPBACK
+            return not self._is_local
         return not self.sandbox
+
+    @property
+    def _is_local(self) -> bool:
+        return self.url is not None and urlsplit(self.url).hostname in _LOOPBACK
+
+    def only_read(self) -> None:
+        """From now on it only reads, without a key (``public``); before it is opened."""
+        if self.is_open and not self.public:
+            raise SettingError(f"{self!r} is open for trading already; make it with public=True")
+        self.public = True
 
     def open(self) -> None:
         """Connect, read the markets and compare clocks; no effect when it is open."""
         if self.is_open:
             return
-        if self.trades_real_money:
+        if self.trades_real_money and not self.read_only:
             require_live(self.settings)
-        if not self._keys and self.url is None:
+        if not self._keys and self.url is None and not self.public:
             raise SettingError(
                 f"no API key for {self.exchange}: set {self.exchange.upper()}_API_KEY and "
-                f"{self.exchange.upper()}_API_SECRET in the environment or in .env"
+                f"{self.exchange.upper()}_API_SECRET in the environment or in .env, or trade on "
+                "paper, which needs none"
             )
         self._loop = LoopThread(f"leverpack-{self.exchange}")
+        self._deadline = math.inf
         try:
             self._client = self._loop.run(self._made())
             self.read("load_markets")
@@ -137,16 +158,19 @@ class CCXTStore:
             raise
 
     async def _made(self) -> Any:
-        local = self.url is not None and not self.trades_real_money
+        local = self._is_local
         keys = self._keys.for_client() or ({"apiKey": "paper", "secret": "paper"} if local else {})
+        if self.public and not local:
+            keys = {}
         client = getattr(ccxt.pro, self.exchange)(
             {"enableRateLimit": not local, "timeout": int(REQUEST_S * 1000), **self._config, **keys}
         )
-        _refuse_mangled(client)
+        refuse_mangled(client)
+        self.rules.prepare(client)
         self._tap_klines(client)
         if self.url is not None:
             return point_at(client, self.url)
-        if self.sandbox:
+        if self.sandbox and not self.public:
             try:
                 if "demo" in client.urls and "test" not in client.urls:
                     client.enable_demo_trading(True)
@@ -203,18 +227,44 @@ class CCXTStore:
 
         Raises VenueRefused (nothing was done), VenueAway (nothing was done) or OutcomeUnknown.
         """
+        if self.read_only or self.public:
+            raise SettingError(f"{self.exchange}: {method} from a store that only reads")
         if self.trades_real_money:
             require_live(self.settings)
         return self._wait(self._write(method, args, kwargs), 3.0 * REQUEST_S, OutcomeUnknown)
+
+    def writes(self, *calls: Call) -> list[Any]:
+        """Several of them at once, each sent once; a VenueError in place of each that failed."""
+        if self.read_only or self.public:
+            raise SettingError(f"{self.exchange}: writes from a store that only reads")
+        if self.trades_real_money:
+            require_live(self.settings)
+        try:
+            found: list[Any] = self._wait(self._all_written(calls), 3.0 * REQUEST_S, OutcomeUnknown)
+        except VenueError as fault:
+            return [fault] * len(calls)
+        return found
+
+    async def _all_written(self, calls: tuple[Call, ...]) -> list[Any]:
+        waits = (self._write(*call) for call in calls)
+        found = await asyncio.gather(*waits, return_exceptions=True)
+        for fault in found:
+            if isinstance(fault, BaseException) and not isinstance(fault, VenueError):
+                raise fault
+        return list(found)
+
+    def end_by(self, seconds: float) -> None:
+        """Let no request take longer than this from now on; may be called from any thread."""
+        self._deadline = time.monotonic() + seconds
 
     def _wait(self, work: Any, timeout: float, late: type[VenueError] = VenueAway) -> Any:
         if self._loop is None:
             work.close()
             raise VenueAway(f"{self.exchange}: the store is closed; open it first")
         try:
-            return self._loop.run(work, timeout)
+            return self._loop.run(work, timeout, lambda: self._deadline)
         except TimeoutError:
-            raise late(f"{self.exchange}: no answer within {timeout:g} s") from None
+            raise late(f"{self.exchange}: no answer in time") from None
 
     async def _all(self, calls: tuple[Call, ...]) -> list[Any]:
         return list(await asyncio.gather(*(self._read(call) for call in calls)))
@@ -222,8 +272,8 @@ class CCXTStore:
     async def _read(self, call: Call) -> Any:
         method, args, kwargs = call
         attempts = AsyncRetrying(
-            stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(may_retry),
-            wait=_Wait(self), before_sleep=self._before_retry(method), reraise=True,
+            stop=stop_after_attempt(ATTEMPTS), retry=retry_if_exception(may_retry), reraise=True,
+            wait=Wait(self._client, CALL_S / 2), before_sleep=self._before_retry(method),
         )  # fmt: skip
         try:
             async for attempt in attempts:
@@ -246,6 +296,7 @@ class CCXTStore:
         async def note(state: RetryCallState) -> None:
             fault = state.outcome.exception() if state.outcome is not None else None
             logger.info("%s: %s again after %s", self.exchange, method, type(fault).__name__)
+            self.bus.tell("retry", method=method, fault=type(fault).__name__)
             if isinstance(fault, ccxt.InvalidNonce) and method != "fetch_time":
                 await self._compare_clocks()
 
@@ -255,6 +306,8 @@ class CCXTStore:
         found = translated(fault, f"{self.exchange}: {method}", writing=writing)
         said = self._keys.hidden(str(found))
         if isinstance(found, VenueRefused):
+            if writing and found.code in self.rules.unclear:
+                return OutcomeUnknown(f"{said}; it may have happened all the same")
             return VenueRefused(said, kind=found.kind, code=found.code)
         return type(found)(said)
 
@@ -284,6 +337,7 @@ class CCXTStore:
                 tell(found)
             except Exception as fault:
                 why = str(self._translated(fault, method, writing=False))
+                self.bus.tell("stream_break", method=method, fault=type(fault).__name__)
                 lost(why)
                 if isinstance(fault, (ccxt.NotSupported, ccxt.AuthenticationError)):
                     logger.warning("no stream: %s", why)
@@ -298,11 +352,12 @@ class CCXTStore:
     ) -> None:  # fmt: skip
         """Call ``tell(row, is_final)`` for every update of a candle, ``lost`` as in ``watch``.
 
-        ``is_final`` where the venue itself says that the candle is closed (Binance); ccxt drops
-        that word, so it is taken from the message. Elsewhere it is always False.
+        ``is_final`` where the venue itself says that the candle is closed; ccxt drops that
+        word, so it is taken from the message. Elsewhere it is always False.
         """
-        if self.exchange in _SAY_FINAL:
-            self._kline_ears[self.market(symbol)["id"], timeframe] = tell
+        if self.rules.says_final:
+            interval = str(self._opened().timeframes[timeframe])
+            self._kline_ears[self.market(symbol)["id"], interval] = tell
             self.watch("watch_ohlcv", symbol, timeframe, tell=lambda rows: None, lost=lost)
             return
 
@@ -313,17 +368,16 @@ class CCXTStore:
         self.watch("watch_ohlcv", symbol, timeframe, tell=told, lost=lost)
 
     def _tap_klines(self, client: Any) -> None:
-        if self.exchange not in _SAY_FINAL:
+        if not self.rules.says_final:
             return
         handle = client.handle_ohlcv
 
         def tapped(line: Any, message: Any) -> None:
             handle(line, message)
-            kline = message.get("k") or {}
-            tell = self._kline_ears.get((str(kline.get("s")), str(kline.get("i"))))
-            if tell is not None:
-                row = [float(kline[name]) for name in ("t", "o", "h", "l", "c", "v")]
-                tell(row, bool(kline.get("x")))
+            for market, interval, row, closed in self.rules.klines(message):
+                tell = self._kline_ears.get((market, interval))
+                if tell is not None:
+                    tell(row, closed)
 
         client.handle_ohlcv = tapped
 
@@ -331,7 +385,21 @@ class CCXTStore:
         """The venue's clock now, epoch ms UTC: asked for, as a replay's does not run as ours."""
         if self.has("fetchTime"):
             return int(self.read("fetch_time"))
+        return self.clock_ms()
+
+    def clock_ms(self) -> int:
+        """The venue's clock as it was compared at the start, epoch ms UTC: costs no request."""
         return time.time_ns() // 1_000_000 + self.clock_offset_ms
+
+    def seconds_since(self, time_ms: int) -> float | None:
+        """How long ago a time (epoch ms UTC) was by the venue's clock; None for a replay's."""
+        if abs(self.clock_offset_ms) >= _BELIEVABLE_MS:
+            return None
+        return (time.time_ns() // 1_000_000 + self.clock_offset_ms - time_ms) / 1000.0
+
+    def hidden(self, text: str) -> str:
+        """``text`` without any credential of this account in it."""
+        return self._keys.hidden(text)
 
     # -- what the venue is like ------------------------------------------------------------------
 
@@ -348,6 +416,14 @@ class CCXTStore:
             hint = nearest(symbol, client.markets, "`leverpack universe` lists symbols")
             raise SettingError(f"{self.exchange} has no symbol {symbol!r}; {hint}") from None
         return market
+
+    def contracts(self) -> list[str]:
+        """ccxt's names of the linear futures that trade here, perpetual and dated, sorted."""
+        return sorted(
+            symbol for symbol, market in self._opened().markets.items()
+            if market.get("contract") and market.get("linear") and not market.get("option")
+            and market.get("active") is not False
+        )  # fmt: skip
 
     def check_timeframe(self, timeframe: str) -> None:
         """SettingError for a candle length that the venue does not have."""
@@ -372,57 +448,3 @@ class CCXTStore:
         if self._client is None:
             raise VenueAway(f"{self.exchange}: the store is closed; open it first")
         return self._client
-
-
-class _Wait(wait_base):
-    """Longer with each attempt, and never shorter than the venue asked for."""
-
-    def __init__(self, store: CCXTStore) -> None:
-        self._store = store
-        self._usual = wait_random_exponential(multiplier=0.2, max=8.0)
-
-    def __call__(self, state: RetryCallState) -> float:
-        """Seconds until the next attempt."""
-        headers = getattr(self._store._client, "last_response_headers", None) or {}
-        fault = state.outcome.exception() if state.outcome is not None else None
-        asked = 0.0
-        if isinstance(fault, (ccxt.RateLimitExceeded, ccxt.DDoSProtection)):
-            text = str({k.lower(): v for k, v in headers.items()}.get("retry-after", "0"))
-            asked = float(text) if text.isdigit() else 0.0
-        return max(min(asked, CALL_S / 2), self._usual(state))
-
-
-def _refuse_mangled(client: Any) -> None:
-    """Let ``client`` raise for an answer that is no JSON.
-
-    ccxt parses such a text as if it were an empty answer: an order without an id, a flat account.
-    """
-    handle = client.handle_errors
-
-    def checked(code: int, reason: str, url: str, method: str, headers: Any, body: str,
-                response: Any, *request: Any) -> Any:  # fmt: skip
-        found = handle(code, reason, url, method, headers, body, response, *request)
-        if response is None and code < 300:
-            raise ccxt.BadResponse(f"the answer is no JSON ({len(body or '')} characters)")
-        return found
-
-    client.handle_errors = checked
-
-
-def _exchange_for(name: str, market_type: str) -> str:
-    """ccxt's exchange for ``name``, its futures where ``market_type`` asks for them."""
-    name = name.strip().lower()
-    if market_type in _DERIVATIVES:
-        name = _FOR_FUTURES.get(name, name)
-    if name not in ccxt.pro.exchanges:
-        hint = nearest(name, ccxt.pro.exchanges, "see ccxt's list of exchanges with streams")
-        raise SettingError(f"exchange {name!r} is not known; {hint}")
-    return name
-
-
-def _number(value: Any, name: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1.0:
-        raise SettingError(f"{name} must be a number from 1 on, not {value!r}")
-    return float(value)

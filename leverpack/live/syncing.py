@@ -14,7 +14,8 @@ from leverpack.errors import VenueError
 from leverpack.live.bus import LIQUIDATION, UNKNOWN_AT_VENUE, VENUE_AWAY
 from leverpack.live.journal import CANCELED, CLOSED, Journal
 from leverpack.live.market import LiveMarket, Working
-from leverpack.live.store import Call, CCXTStore
+from leverpack.live.store import CCXTStore
+from leverpack.live.venues import Call
 from leverpack.margin.account import MarginAccount
 from leverpack.margin.position import position_after_fill, realised_pnl
 
@@ -23,7 +24,6 @@ logger = logging.getLogger("leverpack.live")
 _EPS = 1e-9
 _PATIENCE_S = 5.0  # while fills and position may disagree: answers of different moments
 _ENDED = ("closed", "canceled", "expired", "rejected")
-_BY_VENUE = {"autoclose-": "liquidation", "adl_autoclose": "adl", "settlement_": "settlement"}
 
 
 class Syncing:
@@ -45,12 +45,13 @@ class Syncing:
         self._dirty = self._recheck = False
         self._synced = time.monotonic()
         markets = list(self.markets.values())
-        calls: list[Call] = [
-            ("fetch_balance", (), {}), ("fetch_positions", ([m.key for m in markets],), {}),
-        ]  # fmt: skip
-        calls += [self._trades_call(m) for m in markets]
-        kinds = sorted({(w.request.symbol, w.request.conditional) for w in self.working.values()})
-        calls += [_open_call(*kind) for kind in kinds]
+        calls: list[Call] = [("fetch_balance", (), {})]
+        calls += self.store.rules.position_calls([m.key for m in markets])
+        first_fills = len(calls)
+        fills = [m.fills.calls(self._now_ms(m)) for m in markets]
+        calls += [call for asked in fills for call in asked]
+        first_list = len(calls)
+        calls += self._list_calls()
         asked = {w.client_id for w in self.working.values() if w.fate_known}
         try:
             answers = self.store.reads(*calls)
@@ -61,29 +62,49 @@ class Syncing:
             self._recheck = True
             return
         self.away = ""
-        listed = {str(o.get("clientOrderId")) for rows in answers[2 + len(markets) :] for o in rows}
+        listed = {str(o.get("clientOrderId")) for rows in answers[first_list:] for o in rows}
         gone = [self.working[c] for c in asked - listed if c in self.working]
-        ended = [found for work in gone if (found := self._what_became_of(work)) is not None]
-        for market, trades in zip(markets, answers[2:], strict=False):
-            self._take_trades(market, trades)
-        self._take_account(answers[0], answers[1])
+        ended = [found for work in gone if (found := self.what_became_of(work)) is not None]
+        parts = iter(answers[first_fills:first_list])
+        for market, asked_for in zip(markets, fills, strict=True):
+            self._take_trades(market, [trade for _ in asked_for for trade in next(parts)])
+        self._take_account(answers[0], [p for rows in answers[1:first_fills] for p in rows])
         for work, status, filled in ended:
-            self._take_end(work, status, filled)
+            self.take_end(work, status, filled)
         for market in markets:
             self._compare(market)
+        broker.settle_links()
+        broker.watch_stops()
         if any(w.cancel_wanted or not w.fate_known for w in self.working.values()):
             self._recheck = True
 
+    def _now_ms(self, market: LiveMarket) -> int:
+        """The venue's clock; a replay's runs on with its candles."""
+        data = market.data
+        closed = data.open_ms() + data.length_ms if len(data) else 0
+        return max(self.store.clock_ms(), closed)
+
+    def _list_calls(self) -> list[Call]:
+        """The requests for the open orders, of the kinds that are out."""
+        calls: list[Call] = []
+        for symbol in sorted({w.request.symbol for w in self.working.values()}):
+            kinds = {w.request.conditional for w in self.working.values()
+                     if w.request.symbol == symbol}  # fmt: skip
+            calls += self.store.rules.open_calls(
+                symbol, conditional=True in kinds, plain=False in kinds
+            )
+        return calls
+
     # -- orders ----------------------------------------------------------------------------------
 
-    def _what_became_of(self, work: Working) -> tuple[Working, str, float] | None:
+    def what_became_of(self, work: Working) -> tuple[Working, str, float] | None:
         """How an order ended that the venue lists no more: status and base units filled."""
         broker: Any = self
         try:
             found = broker._looked_up(work)
             if work.request.conditional:
                 self._note_child(work, found)
-                if work.child_id:
+                if work.child_id and work.child_id != work.venue_id:
                     found = self.store.read("fetch_order", work.child_id, work.request.symbol)
         except VenueError as fault:
             self._recheck = True
@@ -93,31 +114,33 @@ class Syncing:
         return (work, status, float(found.get("filled") or 0.0)) if status in _ENDED else None
 
     def _note_child(self, work: Working, found: Any) -> None:
-        child = str((found.get("info") or {}).get("actualOrderId") or "")
-        if child and child != "0" and child != work.child_id:
+        child = self.store.rules.child_id(found)
+        if child and child != work.child_id:
             work.child_id = child
             self.journal.settle(work.client_id, "open", child_id=child)
 
-    def _take_end(self, work: Working, status: str, filled: float) -> None:
+    def take_end(self, work: Working, status: str, filled: float) -> None:
         broker: Any = self
         if work.done:
             return
         if filled > work.filled + _EPS * max(1.0, filled):
             self._recheck = True  # its fills are still to come
             return
+        rest = work.request.amount - work.filled
+        if rest >= self.step_of(work.request.symbol) * (1.0 - _EPS) and status == "closed":
+            status = "canceled"  # what ccxt says of some orders that were cancelled half-way
         if work.order is not None and status != "closed":
             work.order.addinfo(venue_status=status)
-        rest = work.request.amount - work.filled
         if self._must_go_on(work, rest):
             broker.go_on(work, rest)
+            return
+        if broker.taken_away(work, status):
+            broker.put_back(work, status)
             return
         broker.finish(work, CLOSED if work.filled and status == "closed" else CANCELED)
 
     def _must_go_on(self, work: Working, rest: float) -> bool:
-        """Whether an exit that was under way has left a part of the position open.
-
-        A stop that was cancelled before its trigger is not: somebody may want it so.
-        """
+        """Whether an exit at market that was under way has left a part of the position open."""
         request = work.request
         under_way = bool(work.child_id) or not request.conditional
         if not (request.reduce_only and request.kind == "market" and under_way):
@@ -129,18 +152,12 @@ class Syncing:
 
     # -- fills -----------------------------------------------------------------------------------
 
-    def _trades_call(self, market: LiveMarket) -> Call:
-        params: dict[str, Any] = {}
-        if market.last_trade and self.store.exchange.startswith("binance"):
-            params["fromId"] = market.last_trade + 1
-        return "fetch_my_trades", (market.key, None, 1000, params), {}
-
     def _take_trades(self, market: LiveMarket, trades: Iterable[Any]) -> None:
         """Book the fills that are new, in the venue's order; one word for each order in a row."""
         last: Any = None
-        for trade in sorted(trades, key=lambda t: (int(t["timestamp"] or 0), int(t["id"]))):
-            if int(trade["id"]) <= market.last_trade:
-                continue
+        new = market.fills.fresh(trades)
+        self._recheck = self._recheck or market.fills.behind
+        for trade in new:
             work = self._owner_of(trade, market)
             order = work.order if work is not None else self._foreign_order(trade, market)
             if last is not None and (order is None or last.ref != order.ref):
@@ -159,7 +176,7 @@ class Syncing:
                 return work
         for work in waiting:  # triggered since the orders were listed
             if work.request.conditional and work.fate_known and not work.child_id:
-                self._what_became_of(work)
+                self.what_became_of(work)
                 if ident == work.child_id:
                     return work
         for work in waiting:  # its answer was lost, and here is its fill
@@ -175,11 +192,15 @@ class Syncing:
         broker: Any = self
         why = "somebody else"
         try:
-            found = self.store.read("fetch_order", str(trade["order"]), market.key)
-            client_id = str(found.get("clientOrderId") or "")
+            rules = self.store.rules
+            said = rules.fill_client_id(trade)
+            if said is None:
+                method, args, params = rules.order_call(market.key, str(trade["order"]))
+                said = self.store.read(method, *args, **params).get("clientOrderId")
+            client_id = str(said or "")
             if self.journal.is_own(client_id):
                 return None  # of an earlier run
-            why = next((w for sign, w in _BY_VENUE.items() if client_id.startswith(sign)), why)
+            why = rules.forced(trade, client_id) or why
         except VenueError as fault:
             logger.warning("%s", fault)
         broker.alert(
@@ -203,13 +224,17 @@ class Syncing:
         size, price = float(trade["amount"]), float(trade["price"])
         fee = float((trade.get("fee") or {}).get("cost") or 0.0)
         client_id = None if work is None else work.client_id
-        market.last_trade = max(market.last_trade, int(trade["id"]))
+        market.fills.take(trade)
         fresh = self.journal.add_fill(
             market.key, str(trade["id"]), client_id, trade["side"], size, price, fee,
             int(trade["timestamp"] or 0),
+            "" if work is not None or order is None else str(order.info.get("reason") or ""),
         )  # fmt: skip
         if not fresh:
             return
+        self.store.bus.tell(
+            "fill", symbol=market.key, side=trade["side"], size=size, price=price, fee=fee
+        )
         signed = size if trade["side"] == "buy" else -size
         position = market.position
         entry = position.price
@@ -266,12 +291,10 @@ class Syncing:
     def _take_account(self, balance: Any, positions: Any) -> None:
         broker: Any = self
         quote = broker.quote
-        mine = balance.get(quote) or {}
         open_profit = sum(float(p.get("unrealizedPnl") or 0.0) for p in positions)
-        broker.equity = float(mine.get("total") or 0.0)
-        broker.free = float(mine.get("free") or 0.0)
-        wallet = (balance.get("info") or {}).get("totalWalletBalance")
-        self.account.wallet = float(wallet) if wallet is not None else broker.equity - open_profit
+        money = self.store.rules.money(balance, quote, open_profit)
+        broker.equity, broker.free = money.equity, money.free
+        self.account.wallet = money.wallet
         by_symbol = {p["symbol"]: p for p in positions if float(p.get("contracts") or 0.0)}
         for market in self.markets.values():
             self._take_position(market, by_symbol.get(market.key))
@@ -291,12 +314,10 @@ class Syncing:
         size = float(found["contracts"]) * float(found.get("contractSize") or 1.0)
         state.size = size if found["side"] == "long" else -size
         state.entry = float(found["entryPrice"])
-        state.isolated = found.get("marginMode", "isolated") == "isolated"
+        if found.get("marginMode"):  # else it is what the guard has read
+            state.isolated = found["marginMode"] == "isolated"
         self.marks[market.key] = float(found.get("markPrice") or market.data.close[0])
-        margin = found.get("positionMargin")
-        if margin is None:
-            margin = float(found.get("collateral") or 0.0) - float(found["unrealizedPnl"] or 0.0)
-        state.margin = float(margin) if state.isolated else 0.0
+        state.margin = self.store.rules.position_margin(found) if state.isolated else 0.0
 
     def _compare(self, market: LiveMarket) -> None:
         """Fills and position must say the same; the venue's position wins in the end."""
@@ -316,11 +337,6 @@ class Syncing:
         )
         market.position.size, market.position.price = market.state.size, market.state.entry
         market.differs_since = 0.0
-
-
-def _open_call(symbol: str, conditional: bool) -> Call:
-    params = {"trigger": True} if conditional else {}
-    return "fetch_open_orders", (symbol, None, None, params), {}
 
 
 def _bar_of(market: LiveMarket, time_ms: int) -> int:

@@ -72,6 +72,17 @@ def margin_level(equity: float, used_margin: float) -> float:
     return equity / used_margin
 
 
+def effective_leverage(notional: float, equity: float) -> float:
+    """Notional over the equity behind it: 0.0 without a position, inf without equity.
+
+    >>> effective_leverage(1_000.0, 80.0), effective_leverage(1_000.0, 0.0)
+    (12.5, inf)
+    """
+    if notional == 0.0:
+        return 0.0
+    return notional / equity if equity > 0.0 else math.inf
+
+
 def available_margin(wallet: float, locked_notional: float, leverage: float) -> float:
     """Wallet less the margin that positions or open orders of ``locked_notional`` lock."""
     return wallet - initial_margin(locked_notional, leverage)

@@ -17,7 +17,7 @@ MAX_STEPS = 100_000
 
 
 class Admin:
-    """Answers requests under ``/paper/v1/``: state, step, faults, save, restore."""
+    """Answers requests under ``/paper/v1/``: state, step, faults, requests, save, restore."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -67,6 +67,14 @@ class Admin:
         self.session.faults.clear()
         self.session.venue.skew_ms = 0
         return {"rules": []}
+
+    def _get_requests(self, sent: Any) -> Any:
+        """How many requests of the protocol have come in, by method and path."""
+        return dict(self.session.requests)
+
+    def _delete_requests(self, sent: Any) -> Any:
+        self.session.requests.clear()
+        return {}
 
     def _get_save(self, sent: Any) -> Any:
         return to_state(self.session.exchange)

@@ -32,6 +32,7 @@ class Desk:
         self.exchange = exchange
         self.orders: Store[Order] = Store(FIRST_ORDER_ID)
         self.algos: Store[Algo] = Store(FIRST_ALGO_ID)
+        self._waiting: list[Order] = []  # market orders that came between two candles
 
     # -- in --------------------------------------------------------------------------------------
 
@@ -81,6 +82,8 @@ class Desk:
         return abs(held) if held * order.sign < 0 else 0
 
     def _check_band(self, order: Order) -> None:
+        if order.symbol in self.exchange.paused:
+            return  # inside a candle nobody knows the mark
         mark = self.exchange.books.marks[order.symbol]
         instrument = self._instrument(order)
         if order.price and order.sign > 0 and order.price > mark * (1.0 + PRICE_BAND):
@@ -139,10 +142,24 @@ class Desk:
         order.created = order.updated = exchange.now
         self.orders.add(order)
         exchange.tell(Event("order", order, "NEW"))
+        if not exchange.between:
+            self._match_now(order, last)
+        elif not order.price or order.tif in ("IOC", "FOK"):
+            self._waiting.append(order)
+        return order
+
+    def _match_now(self, order: Order, last: float) -> None:
+        """Match what meets it; nothing of a market order stays."""
         self.match(order, last)
         if order.live and (not order.price or order.tif in ("IOC", "FOK")):
             self.end(order, "EXPIRED", "nothing more to match")
-        return order
+
+    def take_waiting(self) -> None:
+        """The next candle has opened: match the market orders that came before it did."""
+        waiting, self._waiting = self._waiting, []
+        for order in waiting:
+            if order.live:
+                self._match_now(order, self.exchange.last(order.symbol))
 
     # -- matching --------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from leverpack.errors import SettingError
@@ -29,8 +29,9 @@ class Exchange:
 
     The replay stands at the open of a candle, with its funding settled, until :meth:`step` plays
     the candle and opens the next: whoever trades now trades at the open's price. :meth:`advance`
-    plays a part of it instead. ``listeners`` hear of what happens to the account,
-    ``market_listeners`` of candles: "opened", "moved", "closed".
+    plays a part of it instead, and :meth:`pieces` stops at everything that befalls the account on
+    the way, with ``paused`` the last price there. ``listeners`` hear of what happens to the
+    account, ``market_listeners`` of candles: "opened", "moved", "closed".
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Exchange:
         self.fill_share: float | None = None  # a fault: only this part of the next order fills
         self.changed_tiers: set[str] = set()
         self.finished = False
+        self.paused: dict[str, float] = {}  # symbol -> last price, inside a candle in pieces
+        self.between = False  # a candle is over in pieces, and the next has not opened
         first = min(tape.next_ts or 0 for tape in self.tapes.values())
         self.now = self.started = first
         for tape in self.tapes.values():
@@ -84,6 +87,28 @@ class Exchange:
             self._play_to_end()
             self._open_candles()
         return candles
+
+    def pieces(self) -> Iterator[str]:
+        """Play on piece by piece, for a client that is to answer in between.
+
+        Says "event" after each thing that befell the account inside a candle, "closed" when it
+        is over, and "opened" when the next has opened. What is sent between these two waits for
+        the open, after its funding, as the backtest's orders do.
+        """
+        while not self.finished:
+            playing = [t for t in self.tapes.values() if t.at >= 0 and t.progress < 1.0]
+            for _ in self.walk.pieces(playing, 1.0):
+                yield "event"
+            for tape in playing:
+                self._market(tape, "closed")
+            self._after()
+            self.between = True
+            yield "closed"
+            self.between = False
+            self._open_candles()
+            self.desk.take_waiting()
+            if not self.finished:
+                yield "opened"
 
     def advance(self, to: int) -> None:
         """Play on to a moment, epoch ms UTC; candles that end on the way are closed."""
@@ -157,7 +182,8 @@ class Exchange:
 
     def last(self, symbol: str) -> float:
         """The last price of a contract."""
-        return self.tapes[symbol].last
+        paused = self.paused.get(symbol)
+        return self.tapes[symbol].last if paused is None else paused
 
     def working_price(self, algo: Algo) -> float:
         """The price that a conditional order watches: the last one or the mark."""
@@ -231,14 +257,17 @@ class Exchange:
         self.tell(Event("order", order, "CALCULATED", trade))
         self.tell(Event("account", reason="ORDER", keys=(key,)))
 
-    def close_elsewhere(self, symbol: str) -> int:
-        """Somebody else closes the account's positions of a contract; how many there were."""
+    def close_elsewhere(self, symbol: str, sign: str = "web_") -> int:
+        """Somebody else closes the account's positions of a contract; how many there were.
+
+        ``sign`` begins the client id of the order, by which it can be known who that was.
+        """
         held = self.books.held(symbol)
         for key in held:
             side = key.partition(":")[2] or BOTH
             units = self.books.units(key)
             order = Order(
-                self.desk.orders.new_id(), f"web_{self.now}{self.books.trade_id}", symbol,
+                self.desk.orders.new_id(), f"{sign}{self.now}{self.books.trade_id}", symbol,
                 -1 if units > 0 else 1, "MARKET", abs(units), position_side=side,
                 reduce_only=side == BOTH,
             )  # fmt: skip
@@ -293,6 +322,8 @@ def _check(settings: PaperSettings, tapes: list[Tape]) -> None:
         raise SettingError("the candles of all symbols must have one length; resample the others")
     if len({tape.instrument.quote for tape in tapes}) > 1:
         raise SettingError("all symbols must have one quote currency: the account has one wallet")
+    if settings.trail_by not in ("extreme", "close"):
+        raise SettingError(f"trail_by must be extreme or close, not {settings.trail_by!r}")
     if settings.venue not in VENUES:
         raise SettingError(f"venue must be one of {', '.join(VENUES)}, not {settings.venue!r}")
     for name in ("spread", "slippage", "depth", "maker", "taker"):

@@ -21,7 +21,7 @@ LINE_KINDS = (
 # What can happen to the venue, the account or the streams.
 EVENT_KINDS = (
     "ws_drop", "ws_half_open", "ws_duplicate", "ws_reorder", "listen_key_expired", "clock_skew",
-    "partial_fill", "leverage_stays", "closed_elsewhere", "tier_change", "funding_interval",
+    "partial_fill", "leverage_stays", "closed_elsewhere", "adl", "tier_change", "funding_interval",
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ class Listener:
     def __init__(self, *, combined: bool = False, listen_key: str | None = None) -> None:
         self.combined = combined
         self.listen_key = listen_key
+        self.private = self.signed_in = False  # Bybit signs in on the connection
         self.streams: set[str] = set()
         self.queue: asyncio.Queue[str | None] = asyncio.Queue()
         self.muted = False

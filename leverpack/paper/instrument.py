@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -100,6 +100,12 @@ def instrument_for(
         _positive("tick", tick or known[0]), _positive("step", step or known[1]),
         _positive("min_notional", min_notional or known[2]),
     )  # fmt: skip
+
+
+def made_instrument(like: Instrument, number: int) -> Instrument:
+    """A contract that no venue has, ``MADE007USDT`` and so on, with the grid of another."""
+    base = f"MADE{number:03d}"
+    return replace(like, symbol=f"{base}{like.quote}", base=base)
 
 
 def _positive(name: str, text: str) -> Decimal:

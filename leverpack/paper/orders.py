@@ -176,7 +176,9 @@ class PaperSettings:
     that a resting order can get; 0.0 is a book without end. ``leverage`` and ``isolated`` are
     what every contract starts with, as at the venue. ``weight_limit`` is per minute, the order
     limits per minute and per ten seconds; 0 switches a limit off. ``venue`` is whose liquidation
-    rule holds: "binanceusdm" or "bybit".
+    rule holds: "binanceusdm" or "bybit". A trailing stop follows each candle's "extreme", or, with
+    ``trail_by`` "close", its close alone, as the margin broker's does. ``key_withdraws`` and
+    ``key_trades`` are what the API key may do, as the venue tells of it.
     """
 
     venue: str = "binanceusdm"
@@ -192,6 +194,9 @@ class PaperSettings:
     isolated: bool = False
     hedged: bool = False
     intrabar: str = "worst"
+    trail_by: str = "extreme"
+    key_withdraws: bool = False
+    key_trades: bool = True
     seed: int = 1
     weight_limit: int = 2400
     order_limit_minute: int = 1200

@@ -13,9 +13,10 @@ from aiohttp import WSMsgType, web
 
 from leverpack.errors import SettingError
 from leverpack.paper.admin import Admin
+from leverpack.paper.binance import sockets as binance_sockets
 from leverpack.paper.binance.routes import Request, answer, route_of
-from leverpack.paper.binance.sockets import is_socket_path, open_listener, take_message
 from leverpack.paper.bybit import routes as bybit
+from leverpack.paper.bybit import sockets as bybit_sockets
 from leverpack.paper.bybit.refusals import refused
 from leverpack.paper.faults import Fault
 from leverpack.paper.refusal import Refusal
@@ -106,6 +107,7 @@ class PaperServer:
                 return await self._socket(request, path, query)
             if path == "/" or path.startswith("/paper/"):
                 return await self._admin(request, path)
+            self.session.count(request.method, path)
             if path.startswith(bybit.PREFIX):
                 return await self._bybit(request, path, query)
             return await self._protocol(request, path, query)
@@ -143,7 +145,7 @@ class PaperServer:
         session.faults.after_request(request.method, path)
         text, status = replies[0]
         for fault in line:
-            text, status = await _after(fault, text, status)
+            text, status = await _after(fault, text, status, _dumped(Refusal(-1007).shape()))
         headers = session.venue.limits.headers(bool(route.orders))
         if status in (418, 429):
             headers["Retry-After"] = str(session.venue.limits.retry_after())
@@ -164,8 +166,9 @@ class PaperServer:
             found, status = bybit.answer(venue, request.method, path, query, body, request.headers)
         session.faults.after_request(request.method, path)
         text = _dumped(found)
+        timeout = _dumped(refused(Refusal(-1007), venue.exchange.now)[0])
         for fault in line:
-            text, status = await _after(fault, text, status)
+            text, status = await _after(fault, text, status, timeout)
         return _json(text, status, {})
 
     def _answer(self, asked: Request) -> tuple[str, int]:
@@ -189,10 +192,9 @@ class PaperServer:
     # -- streams ---------------------------------------------------------------------------------
 
     async def _socket(self, request: web.Request, path: str, query: str) -> web.StreamResponse:
-        if not is_socket_path(path):
-            raise Refusal(-1020, status=404)
+        face: Any = bybit_sockets if path.startswith(bybit.PREFIX) else binance_sockets
         session = self.session
-        listener = open_listener(session.venue, session.hub, path, query)
+        listener = face.open_listener(session.venue, session.hub, path, query)
         try:
             socket = web.WebSocketResponse(heartbeat=60.0, max_msg_size=MAX_MESSAGE)
             await socket.prepare(request)
@@ -200,7 +202,7 @@ class PaperServer:
             try:
                 async for message in socket:
                     if message.type == WSMsgType.TEXT:
-                        take_message(session.venue, session.hub, listener, message.data)
+                        face.take_message(session.venue, session.hub, listener, message.data)
             finally:
                 writer.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -237,14 +239,14 @@ async def _before(fault: Fault) -> None:
         raise Refusal(-1003, "Way too many requests; IP banned.", status=418)
 
 
-async def _after(fault: Fault, text: str, status: int) -> tuple[str, int]:
+async def _after(fault: Fault, text: str, status: int, timeout: str) -> tuple[str, int]:
     """What a fault of the line makes of the answer, after the request was carried out."""
     if fault.kind == "timeout_after":
         await asyncio.sleep(fault.seconds)
     if fault.kind in ("lost_response", "timeout_after"):
         raise _Gone
     if fault.kind == "error_after":
-        return _dumped(Refusal(-1007).shape()), fault.status
+        return timeout, fault.status
     if fault.kind == "malformed":
         return text[: len(text) // 2] or "<", status
     return text, status

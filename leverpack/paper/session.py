@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from leverpack.paper.binance.market import sides
 from leverpack.paper.binance.marketfeed import MarketFeed
 from leverpack.paper.binance.userfeed import UserFeed
 from leverpack.paper.binance.venue import Venue
+from leverpack.paper.bybit.feeds import BybitFeeds
 from leverpack.paper.exchange import Exchange
 from leverpack.paper.faults import Fault, Faults
 from leverpack.paper.hub import Hub
@@ -19,6 +21,7 @@ from leverpack.paper.refusal import Refusal
 from leverpack.paper.tape import Tape
 
 PAGE_LEVELS = 5
+_MOST_PATHS = 1_000
 
 
 class Session:
@@ -31,13 +34,21 @@ class Session:
         self.speed = speed
         self.venue = Venue(exchange, lock_step=speed == 0.0)
         self.hub = Hub()
+        self.requests: Counter[str] = Counter()  # by method and path, those of the protocol
         self.user_feed = UserFeed(self.venue, self.hub)
         self.market_feed = MarketFeed(self.venue, self.hub)
+        self.bybit_feeds = BybitFeeds(self.venue, self.hub)
         self.faults = Faults(self.act, exchange.settings.seed)
         self._first = next(iter(exchange.tapes.values()))
         self.faults.candle = self._first.at + 1
         exchange.market_listeners.append(self._candle)
         self.start_clock()
+
+    def count(self, method: str, path: str) -> None:
+        """Count a request, unless somebody makes up paths without end."""
+        name = f"{method} {path}"
+        if name in self.requests or len(self.requests) < _MOST_PATHS:
+            self.requests[name] += 1
 
     def _candle(self, tape: Tape, what: str) -> None:
         if what == "opened" and tape is self._first:
@@ -104,13 +115,18 @@ class Session:
         """The next order fills in part, and the user stream says nothing of it."""
         self.exchange.fill_share = fault.share
         self.user_feed.silence_fills(fault.count)
+        self.bybit_feeds.silence_fills(fault.count)
 
     def _do_leverage_stays(self, fault: Fault) -> None:
-        self.venue.leverage_stays += fault.count
+        self.venue.leverage_stays[fault.symbol and self._symbol(fault)] += fault.count
 
-    def _do_closed_elsewhere(self, fault: Fault) -> None:
+    def _do_adl(self, fault: Fault) -> None:
+        """The venue closes positions to cover somebody else's loss."""
+        self._do_closed_elsewhere(fault, "adl_autoclose")
+
+    def _do_closed_elsewhere(self, fault: Fault, sign: str = "web_") -> None:
         try:
-            self.exchange.close_elsewhere(self._symbol(fault))
+            self.exchange.close_elsewhere(self._symbol(fault), sign)
         except Refusal as refusal:
             raise SettingError(f"fault {fault.kind}: {refusal}") from refusal
 

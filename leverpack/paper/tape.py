@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,6 +74,13 @@ class Tape:
         self.settled = bisect_right(self.settle_bars, self.at)
         self.funding_hours = self._interval_hours()
         self.progress = 1.0
+
+    def twin(self, instrument: Instrument) -> Tape:
+        """Another contract on the very same candles, which are not copied."""
+        found = copy(self)
+        found.instrument = instrument
+        found.candles = replace(self.candles, symbol=instrument.symbol)
+        return found
 
     def __len__(self) -> int:
         return len(self._ts)

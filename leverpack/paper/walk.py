@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from leverpack.margin.inside import (
@@ -26,7 +26,9 @@ class Walk:
 
     The same order of events as the margin broker's: at the open liquidation where the mark opens
     beyond its price, then what the open has passed; inside, what the candle meets first on its
-    way, against the position where nobody can know; the close.
+    way, against the position where nobody can know; the close. In :meth:`pieces` the client may
+    send orders at each stop: they come into being at the price there, and a limit that was made
+    inside waits for the next candle, as nobody knows whether the better price came before.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -34,49 +36,80 @@ class Walk:
         self._tried: set[int] = set()
         self._inside_from: dict[str, float] = {}
         self._liquidated_at: dict[str, float] = {}  # where the mark was seen in this stretch
+        self._made_at: dict[int, float] = {}  # orders that came inside this stretch, and where
+        self._known: set[int] = set()  # those that were there before the last stop
 
     def play(self, tapes: list[Tape], to: float) -> None:
         """Play the candles of ``tapes`` on to the part ``to`` (0..1) of them."""
+        for _ in self.pieces(tapes, to):
+            pass
+
+    def pieces(self, tapes: list[Tape], to: float) -> Iterator[None]:
+        """The same, with a stop after each thing that befell the account."""
         exchange = self.exchange
         fresh = [tape for tape in tapes if tape.progress == 0.0]
         played = [(tape, tape.play(to)) for tape in tapes]
         self._tried.clear()
         self._inside_from.clear()
         self._liquidated_at.clear()
+        self._made_at.clear()
         for tape, part in played:
             exchange.books.set_mark(tape.instrument.symbol, part.mark[0])
             exchange.depths[tape.instrument.symbol].refresh(part.volume)
         for tape, part in played:
             if tape in fresh:
-                self._at_open(tape, part)
+                yield from self._at_open(tape, part)
         for tape, part in played:
             exchange.now = max(exchange.now, _moment(tape, to))
-            self._inside(tape, part)
+            yield from self._inside(tape, part)
         self._together(played)
         for tape, part in played:
             exchange.books.set_mark(tape.instrument.symbol, part.mark[3])
             self._follow(tape, part)
 
+    def _stop(self, symbol: str, price: float, *, at_open: bool) -> Iterator[None]:
+        """Stand still at ``price``, and note what has come meanwhile."""
+        exchange = self.exchange
+        self._known = {o.id for o in self._resting(symbol)}
+        exchange.paused[symbol] = price
+        try:
+            yield
+        finally:
+            exchange.paused.pop(symbol, None)
+        if at_open:
+            return
+        for order in self._resting(symbol):
+            if order.id not in self._known:
+                self._made_at[order.id] = price
+                if isinstance(order, Order):
+                    self._tried.add(order.id)
+
+    def _resting(self, symbol: str) -> list[Order | Algo]:
+        return [*self.exchange.desk.orders.of(symbol), *self.exchange.desk.algos.of(symbol)]
+
     # -- the open --------------------------------------------------------------------------------
 
-    def _at_open(self, tape: Tape, part: Slice) -> None:
+    def _at_open(self, tape: Tape, part: Slice) -> Iterator[None]:
         symbol, start, mark = tape.instrument.symbol, part.trade[0], part.mark[0]
         exchange = self.exchange
         for key in exchange.books.held(symbol):
             lower, upper = exchange.books.liquidation_range(key)
             if (mark <= lower or mark >= upper) and exchange.books.position(key).size:
                 exchange.liquidate(key, mark)
-        waiting: list[Order | Algo] = [*exchange.desk.orders.of(symbol)]
-        waiting += exchange.desk.algos.of(symbol)
-        for order in sorted(waiting, key=lambda o: (o.created, o.id)):
+                yield from self._stop(symbol, start, at_open=True)
+        for order in sorted(self._resting(symbol), key=lambda o: (o.created, o.id)):
             if not order.live:
                 continue
             if isinstance(order, Order):
-                if limit_touch(order.sign > 0, order.price, start, start, start) is not None:
-                    self._fill(order, start)
+                if limit_touch(order.sign > 0, order.price, start, start, start) is None:
+                    continue
+                self._fill(order, start)
             elif self._passed(order, start, mark):
                 self._tried.add(order.id)
                 exchange.desk.trigger(order, start)
+            else:
+                continue
+            yield from self._stop(symbol, start, at_open=True)
 
     def _passed(self, algo: Algo, last: float, mark: float) -> bool:
         now = mark if algo.working == "MARK_PRICE" else last
@@ -87,7 +120,7 @@ class Walk:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _inside(self, tape: Tape, part: Slice) -> None:
+    def _inside(self, tape: Tape, part: Slice) -> Iterator[None]:
         symbol = tape.instrument.symbol
         down_first: bool | None = None
         while True:
@@ -103,6 +136,7 @@ class Walk:
                 start = self._inside_from.get(symbol, part.trade[0])
                 chosen = first_event(prices, start, down_first)
             met[chosen][1]()
+            yield from self._stop(symbol, prices[chosen], at_open=False)
 
     def _net(self, symbol: str) -> float:
         books = self.exchange.books
@@ -113,7 +147,8 @@ class Walk:
         start, high, low, _ = part.trade
         for order in self.exchange.desk.orders.of(symbol):
             if order.id not in self._tried:
-                price = limit_touch(order.sign > 0, order.price, start, high, low)
+                begins = self._made_at.get(order.id, start)
+                price = limit_touch(order.sign > 0, order.price, begins, high, low)
                 if price is not None:
                     found.append((order.created, order.id, price, self._filling(order, price)))
         for algo in self.exchange.desk.algos.of(symbol):
@@ -158,7 +193,11 @@ class Walk:
         """The last price at which a conditional order is triggered in a stretch, or None."""
         by_mark = algo.working == "MARK_PRICE"
         start, high, low, _ = part.mark if by_mark else part.trade
-        level = trailing_level(algo, start) if algo.kind == TRAILING else algo.trigger
+        if not by_mark:
+            start = self._made_at.get(algo.id, start)
+        level: float | None = algo.trigger
+        if algo.kind == TRAILING:
+            level = trailing_level(algo, 0.0 if self._by_close else start)
         if level is None:
             return None
         touched = stop_touch(algo.rises, level, start, high, low)
@@ -222,6 +261,8 @@ class Walk:
                 continue
             row = part.mark if algo.working == "MARK_PRICE" else part.trade
             best = row[1] if algo.sign < 0 else row[2]
+            if self._by_close:
+                best = row[3]
             if not algo.extreme:
                 if (best - algo.activation) * -algo.sign < 0.0:
                     continue
@@ -231,6 +272,11 @@ class Walk:
             if level is not None and ((row[3] <= level) if algo.sign < 0 else (row[3] >= level)):
                 price = level if algo.working != "MARK_PRICE" else part.trade[3]
                 self.exchange.desk.trigger(algo, price)
+
+
+    @property
+    def _by_close(self) -> bool:
+        return self.exchange.settings.trail_by == "close"
 
 
 def trailing_level(algo: Algo, now: float = 0.0) -> float | None:

@@ -82,6 +82,7 @@ def run_charts(result: BacktestResult) -> ChartSet:
         _price(),
         *_account_charts(result, columns),
         *_exposure(result, columns),
+        *_venue(result, columns),
         _costs(result, columns),
         *_days(result, columns),
     ]
@@ -198,6 +199,22 @@ def _exposure(result: BacktestResult, columns: dict[str, Any]) -> Iterator[Chart
             "exposure", "Exposure by symbol",
             "Notional at the mark, quote currency; above 0 long, below 0 short.", "money", lines,
             floor=0.0, ceiling=0.0,
+        )  # fmt: skip
+
+
+def _venue(result: BacktestResult, columns: dict[str, Any]) -> Iterator[Chart]:
+    """Of a live run: how far the venue's liquidation price lies from the one computed here."""
+    lines: list[Line] = []
+    for i, (symbol, series) in enumerate(result.symbols.items()):
+        values = derived.venue_difference(series)
+        if values is not None and len(lines) < MOST_SYMBOL_LINES:
+            columns[f"s{i}:venue"] = pack(values, RATIO_DIGITS + 2)
+            lines.append(Line(symbol, f"s{i}:ts", f"s{i}:venue", SERIES_TONES[len(lines)]))
+    if lines:
+        yield Chart(
+            "venue", "The venue's liquidation price and ours",
+            "The venue's own over the one computed here, less 1; 0 is agreement.", "percent",
+            lines, floor=-0.001, ceiling=0.001, height=150,
         )  # fmt: skip
 
 

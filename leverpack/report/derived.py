@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from analyzers.venue import differences, relative
 from leverpack.margin.profiles import PERPETUAL_CALL_RATIO, PROFILES
-from leverpack.result import BacktestResult, Floats
+from leverpack.result import BacktestResult, Floats, SymbolSeries
 
 
 def drawdown(result: BacktestResult) -> Floats:
@@ -63,3 +66,23 @@ def venue_levels(result: BacktestResult) -> tuple[float, float] | None:
         return None
     call = profile.liquidation_level / lowest_call_ratio(result)
     return call, profile.liquidation_level
+
+
+def venue_difference(series: SymbolSeries) -> Floats | None:
+    """The venue's liquidation price over ours, less 1; None where it never said one."""
+    if not np.isfinite(series.venue_liquidation_price).any():
+        return None
+    return relative(series.liquidation_price, series.venue_liquidation_price)
+
+
+def venue_differences(result: BacktestResult) -> dict[str, dict[str, Any]]:
+    """By symbol how far the venue's readings lay from ours; empty in a backtest."""
+    return {
+        name: differences({
+            "margin_ratio": s.margin_ratio, "venue_margin_ratio": s.venue_margin_ratio,
+            "liquidation_price": s.liquidation_price,
+            "venue_liquidation_price": s.venue_liquidation_price,
+        })
+        for name, s in result.symbols.items()
+        if len(s.venue_liquidation_price)
+    }  # fmt: skip

@@ -6,6 +6,8 @@ from typing import Any
 
 from leverpack.report import tradetable
 from leverpack.report.charts import run_charts
+from leverpack.report.derived import venue_differences
+from leverpack.report.livejournal import LIVE
 from leverpack.report.months import monthly_returns
 from leverpack.report.render import render
 from leverpack.report.summary import headline, key_figures, run_title, survival_said
@@ -48,6 +50,8 @@ def render_page(result: BacktestResult) -> str:
             if counts
         ],
         settings=_settings(saved["run"]),
+        is_live=result.run.get("loop") == LIVE,
+        venue=venue_differences(result),
     )
 
 

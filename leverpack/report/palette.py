@@ -14,3 +14,14 @@ DARK = {
 }  # fmt: skip
 SERIES_TONES = ("blue", "amber", "violet", "teal", "pink", "olive", "green", "red")
 """Tones of lines of one kind, such as the symbols of a run or the runs of a comparison."""
+
+
+def root_css() -> str:
+    """The colours as variables of a style sheet, dark where the screen is."""
+    light, dark = (
+        "".join(f"--{name}: {color}; " for name, color in tones.items()) for tones in (LIGHT, DARK)
+    )
+    return (
+        f":root {{ {light}}}\n"
+        f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark}}} }}"
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from leverpack.report import words
 from leverpack.report.charts import ChartSet
-from leverpack.report.palette import DARK, LIGHT
+from leverpack.report.palette import root_css
 
 _FILES = ("page.css", "columns.js", "sampling.js", "charts.js", "table.js")
 
@@ -29,7 +29,7 @@ def render(template: str, charts: ChartSet, **values: Any) -> str:
     )
     # As it comes: Bokeh's references follow what they refer to.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    environment.globals.update(words=words, assets=_assets(), light=LIGHT, dark=DARK)
+    environment.globals.update(words=words, assets=_assets())
     return environment.get_template(template).render(
         charts=charts, spec=_spec(charts), bokeh=embed(charts.charts, charts.first, charts.last),
         **values,
@@ -46,6 +46,7 @@ def _assets() -> dict[str, Any]:
     texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in _FILES}
     # Only Bokeh's core: no widgets, tables, WebGL or MathJax.
     texts["bokeh"] = Resources(mode="inline", components=["bokeh"], minified=True).js_raw[0]
+    texts["palette"] = root_css()
     return {name: Markup(text) for name, text in texts.items()}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from leverpack.margin.ratios import margin_level
+from leverpack.margin.ratios import effective_leverage, margin_level
 from leverpack.risk.sizing import guide_size, risk_size
 
 LEVERAGE_PROGRESSION = {"beginner": 1.5, "intermediate": 2.5, "advanced": 5.0}  # by experience
@@ -83,7 +83,7 @@ class LeverageMetrics:
         if liquidation_price is not None:
             distance = abs(current_price - liquidation_price) / current_price
         self.metrics.update(
-            effective_leverage=notional / account_value if account_value > 0.0 else math.inf,
+            effective_leverage=effective_leverage(notional, account_value),
             margin_level=margin_level(account_value, used),
             unrealized_pnl=(current_price - position.price) * position.size,
             liquidation_distance=distance,

@@ -95,7 +95,7 @@ def seen(s: Row, p: Row, tiers: Row, price: float) -> None:
     distance = liquidation_distance(side_of(s.held), price, s.liquidation)
     if distance < s.nearest:
         s.nearest = s.trade_nearest = distance
-        s.trade_worst = max(s.trade_worst, ratio_at(s, p, tiers, price))
+        s.trade_worst = ratio_at(s, p, tiers, price)
 
 
 def book(s: Row, cash: float) -> None:

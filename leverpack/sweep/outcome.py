@@ -33,7 +33,8 @@ FIGURES: dict[str, str] = {
     "profit_factor": "sum of the wins over the sum of the losses; ratio",
     "average_profit": "mean profit of a trade after all costs, quote",
     "liquidations": "positions closed by force; count",
-    "worst_margin_ratio": "highest maintenance margin over margin balance; 1 is liquidation",
+    "worst_margin_ratio": "maintenance margin over margin balance where a trade came nearest to "
+    "liquidation, of all trades the highest; 1 is liquidation",
     "nearest_liquidation": "smallest distance of the mark to liquidation; fraction of the mark",
     "exposure_time": "candles at whose close a position was open; fraction",
     "fees": "quote",

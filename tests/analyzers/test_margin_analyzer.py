@@ -12,7 +12,6 @@ import pytest
 from analyzers import MarginAnalyzer
 from leverpack.backtest.broker import MarginBroker
 from leverpack.candles.feed import CandleFeed
-from leverpack.errors import SettingError
 from tests.backtest.desk import Desk, Scripted, frame, funding
 from tests.backtest.test_candle_order import HALF_PERCENT, QUIET, buy
 
@@ -114,9 +113,17 @@ def test_series_are_arrays_of_eight_bytes_a_value():
     assert analyzer.times()[1] - analyzer.times()[0] == 3_600_000
 
 
-def test_a_broker_without_margin_is_refused_in_one_sentence():
-    cerebro = bt.Cerebro()
-    cerebro.adddata(CandleFeed(dataname=frame([QUIET] * 3), symbol="TEST/USDT"))
-    cerebro.addanalyzer(MarginAnalyzer)
-    with pytest.raises(SettingError, match=r"use leverpack\.MarginBroker"):
-        cerebro.run()
+def test_of_a_broker_without_margin_it_reads_what_there_is(caplog: pytest.LogCaptureFixture):
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(bt.brokers.BackBroker(cash=10_000.0))
+    cerebro.adddata(CandleFeed(dataname=frame([QUIET] * 5), symbol="TEST/USDT"))
+    cerebro.addstrategy(Scripted, script={1: buy(10.0)}, desk=Desk(None))
+    cerebro.addanalyzer(MarginAnalyzer, _name="margin")
+    got = cerebro.run()[0].analyzers.margin.get_analysis()
+    assert "BackBroker has no margin_ratio()" in caplog.text
+    unknown = ("margin_calls", "min_margin_level", "worst_margin_ratio", "fees", "funding")
+    assert [got[name] for name in unknown] == [None] * 5
+    assert (got["liquidations"], got["margin_call_episodes"]) == ([], [])
+    assert got["max_effective_leverage"] == pytest.approx(0.1)
+    last = got["margin_history"][-1]
+    assert (last["equity"], last["position"], last["margin_level"]) == (10_000.0, 10.0, None)

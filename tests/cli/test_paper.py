@@ -18,8 +18,8 @@ from tests.conftest import ROOT
 CANDLES = ROOT / "data" / "made_BTCUSDT_1h_2025.csv"
 
 
-def command(*extra: str) -> list[str]:
-    return [sys.executable, "-m", "leverpack", "paper", "--data", str(CANDLES), *extra]
+def command(*extra: str, data: Path = CANDLES) -> list[str]:
+    return [sys.executable, "-m", "leverpack", "paper", "--data", str(data), *extra]
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -29,11 +29,11 @@ def ended(process: subprocess.Popen[str]) -> str:
     return rest
 
 
-def started(*extra: str) -> tuple[subprocess.Popen[str], str, str]:
+def started(*extra: str, data: Path = CANDLES) -> tuple[subprocess.Popen[str], str, str]:
     """The process, the address it printed, and all that it printed before the end of the help."""
     process = subprocess.Popen(
-        command("--port", "0", *extra), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={"PYTHONUNBUFFERED": "1", "PATH": ""}, cwd=ROOT,
+        command("--port", "0", *extra, data=data), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, env={"PYTHONUNBUFFERED": "1", "PATH": ""}, cwd=ROOT,
     )  # fmt: skip
     said = ""
     assert process.stdout is not None

@@ -26,8 +26,12 @@ FILES = {
 }
 NEEDS_MORE: dict[str, str] = {
     "leverpack data download": "it asks an exchange; its own tests ask a local one",
-    "leverpack paper": "it serves until it is stopped; tests/paper and tests/live start it",
     "leverpack live": "it trades until it is stopped; tests/live does so",
+    "leverpack monitor": "it serves until it is stopped; tests/monitor opens it",
+    "leverpack stop": "it needs a journal that a run has written; tests/live halts runs",
+    "leverpack report btc.db": "it needs such a journal too; tests/report/test_livejournal.py",
+    "leverpack audit": "it asks an exchange; tests/audit asks a local one",
+    "leverpack alerts": "it needs a channel; tests/monitor has one",
     "leverpack sweep --cluster": "it needs a Dask scheduler; tests/sweep/test_cluster.py has one",
 }
 """Start of a command that is not run here -> why."""

@@ -113,8 +113,8 @@ class Desk:
 
     def rest(self, bars: int) -> None:
         """Wait for ``bars`` candles in all, and for all that follows from them."""
-        self.until(lambda: len(self.cerebro.runningstrats) == 1 and hasattr(
-            self.strategy.analyzers.done, "count") and self.strategy.analyzers.done.count >= bars)
+        self.until(lambda: len(getattr(self.cerebro, "runningstrats", ())) == 1 and getattr(
+            getattr(self.strategy.analyzers, "done", None), "count", -1) >= bars)
         self.until(lambda: self.broker.at_rest)
 
     def step(self, count: int = 1) -> None:
@@ -134,19 +134,24 @@ class Desk:
 @contextmanager
 def trading(
     stand: Stand, journal: Path, *, strategy: Any = Scripted, broker: dict[str, Any] | None = None,
-    store: dict[str, Any] | None = None, quiet_s: float = 2.0, **params: Any,
+    store: dict[str, Any] | None = None, quiet_s: float = 2.0, exchange: str = "binanceusdm",
+    timeframe: str = "1h", symbols: tuple[str, ...] = (UNIFIED,),
+    analyzers: dict[str, Any] | None = None, **params: Any,
 ) -> Iterator[Desk]:  # fmt: skip
     """A strategy trading live at ``stand``."""
     config = {"options": {"recvWindow": 1_000, **(store or {})}}
-    link = CCXTStore("binanceusdm", config, url=stand.url, settings=Settings(), env_file=None)
+    link = CCXTStore(exchange, config, url=stand.url, settings=Settings(), env_file=None)
     held = CCXTLiveBroker(
         store=link, journal=str(journal), **{"leverage": 5.0, **(broker or {})}
     )
     cerebro = bt.Cerebro(stdstats=False)
-    cerebro.adddata(CCXTDataFeed(
-        store=link, symbol=UNIFIED, timeframe="1h", history=HISTORY, quiet_s=quiet_s))
+    for symbol in symbols:
+        cerebro.adddata(CCXTDataFeed(
+            store=link, symbol=symbol, timeframe=timeframe, history=HISTORY, quiet_s=quiet_s))
     cerebro.setbroker(held)
     cerebro.addstrategy(strategy, **params)
+    for name, analyzer in (analyzers or {}).items():
+        cerebro.addanalyzer(analyzer, _name=name)
     cerebro.addanalyzer(Done, _name="done")
     desk = Desk(stand, cerebro, held)
     try:

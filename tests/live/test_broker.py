@@ -28,7 +28,7 @@ def stand() -> Iterator[Stand]:
 
 
 WRONG = [
-    ("bybit", {}, "binanceusdm only so far"),
+    ("okx", {}, "no orders are sent to okx: .* trade on binanceusdm or bybit"),
     ("binanceusdm", {"leverage": 200.0}, "MAX_LEVERAGE"),
     ("binanceusdm", {"on_unknown": "ask"}, "one of stop, adopt, close"),
     ("binanceusdm", {"jornal": "x"}, "did you mean journal"),
@@ -95,8 +95,6 @@ REFUSED = [
     (lambda s: s.buy(size=0.0001), "below the step"),
     (lambda s: s.buy(size=0.01, exectype=bt.Order.Close), "no counterpart"),
     (lambda s: s.buy(size=0.01, exectype=bt.Order.StopTrail, trailamount=5.0), "trailpercent"),
-    (lambda s: s.buy(size=0.01, exectype=bt.Order.Limit, price=90_000.0, valid=0.5), "valid="),
-    (lambda s: s.buy_bracket(size=0.01, price=1e5, stopprice=9e4, limitprice=1.1e5)[0], "brackets"),
     (lambda s: s.buy(size=50.0), "insufficient"),
     (lambda s: s.buy(size=0.001, exectype=bt.Order.Limit, price=60_000.0), "minimum of 100"),
     (lambda s: s.sell(size=0.01, reduce_only=True), "nothing left to reduce"),
@@ -203,6 +201,16 @@ def test_a_leverage_that_silently_stays_and_a_manual_change(stand: Stand, tmp_pa
         assert "50x where 4x was decided" in desk.broker.alerts[-1]
 
 
+def test_the_strategys_leverage_where_the_venue_has_it_already(stand: Stand, tmp_path: Path):
+    stand.signed("POST", "leverage", symbol=SYMBOL, leverage=3)
+    how = {"script": {1: enter()}, "leverage": 3.0, "broker": {"leverage": 5.0}}
+    with trading(stand, tmp_path / "j.db", **how) as desk:
+        desk.step(2)
+        assert desk.position > 0.0
+        assert stand.session.exchange.books.position(SYMBOL).leverage == 3.0
+        assert not desk.broker.alerts
+
+
 def test_closed_by_somebody_else_is_told(stand: Stand, tmp_path: Path):
     params = {"script": {1: enter()}, "take_profit_pct": 0.0}
     with trading(stand, tmp_path / "j.db", **params) as desk:
@@ -261,6 +269,24 @@ def test_an_exit_that_the_venue_ends_half_way_goes_on_at_market(stand: Stand, tm
         assert ("stop", "Completed") in desk.strategy.ends()
         sizes = [f["size"] for f in desk.broker.journal.fills()]
         assert len(sizes) == 3 and sizes[1] + sizes[2] == pytest.approx(held)
+
+
+def test_auto_deleveraging_is_told(stand: Stand, tmp_path: Path):
+    params = {"script": {1: enter()}, "take_profit_pct": 0.0}
+    with trading(stand, tmp_path / "j.db", **params) as desk:
+        desk.step()
+        held = desk.position
+        stand.admin("POST", "faults", kind="adl")
+        desk.step()
+        assert desk.position == 0.0 == desk.strategy.position.size and not desk.algos()
+        assert ("adl", "Completed") in desk.strategy.ends()  # notify_order
+        assert len(desk.strategy.trades) == 1  # notify_trade
+        told = desk.broker.liquidations
+        assert [(t["kind"], t["amount"]) for t in told] == [("adl", pytest.approx(held))]
+        journal = desk.broker.journal
+        assert journal.fills()[-1]["reason"] == "adl"
+        events = [e for e in journal.rows("events") if e["kind"] == "liquidation"]
+        assert len(events) == 1 and "by adl" in events[0]["text"]
 
 
 def test_a_liquidation_is_told(tmp_path: Path):

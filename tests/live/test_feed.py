@@ -130,8 +130,16 @@ class Notes(bt.Strategy):
     def __init__(self) -> None:
         self.seen: list[tuple[int, float, bool]] = []
         self.slow: list[float] = []
+        self.nexts: list[float] = []
 
     def next(self) -> None:
+        self.nexts.append(self.datas[0].close[0])
+        self.note()
+
+    def prenext(self) -> None:
+        self.note()
+
+    def note(self) -> None:
         data = self.datas[0]
         self.seen.append((len(data), data.close[0], data.live))
         if len(self.datas) > 1 and len(self.datas[1]) > len(self.slow):
@@ -164,6 +172,7 @@ def test_in_a_plain_cerebro(stand: Stand, store: CCXTStore):
     closes = stand.session.exchange.tapes[SYMBOL].candles.close
     assert [close for _, close, _ in notes.seen] == list(closes[BEFORE - 8 : BEFORE + 4])
     assert [live for *_, live in notes.seen] == [False] * 8 + [True] * 4
+    assert notes.nexts == list(closes[BEFORE : BEFORE + 4])  # none in the warm-up
     assert notes.data0.symbol == UNIFIED
 
 

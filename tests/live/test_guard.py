@@ -46,8 +46,8 @@ def test_it_sets_reads_back_and_notes(stand: Stand, guards: Any):
 def test_no_need_to_change_is_success(stand: Stand, guards: Any):
     guard = guards()
     guard.settle(UNIFIED, 7.0)
-    assert guard._ask("set_margin_mode", "isolated", UNIFIED, {}) == ""
-    assert guard._ask("set_position_mode", False, UNIFIED) == ""
+    assert guard.ask("set_margin_mode", ("isolated", UNIFIED, {})) == ""
+    assert guard.ask("set_position_mode", (False, UNIFIED)) == ""
 
 
 def test_hedge_mode_is_taken_back_or_refused(stand: Stand, guards: Any):
@@ -131,16 +131,6 @@ def test_a_lost_answer_is_settled_by_reading_back(stand: Stand, guards: Any, kin
         with pytest.raises(GuardRefusal, match="20x where 6x"):
             guard.settle(UNIFIED, 6.0)
     assert guard.settle(UNIFIED, 6.0).leverage == 6.0
-
-
-def test_bybit_not_modified_is_success_and_an_unreadable_mode_is_refused():
-    with serving(session(walk(20), venue="bybit")) as stand:
-        keys = {"apiKey": "paper", "secret": "paper"}
-        with CCXTStore("bybit", keys, url=stand.url, settings=Settings(), env_file=None) as store:
-            guard = LeverageGuard(store, margin_mode="cross")
-            assert [guard._ask("set_leverage", x, UNIFIED) for x in (6, 6)] == ["", ""]
-            with pytest.raises(GuardRefusal, match=r"\[6.0\], margin mode None"):
-                guard.settle(UNIFIED, 6.0)
 
 
 def test_an_unknown_margin_mode_is_refused(guards: Any):

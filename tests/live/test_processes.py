@@ -111,6 +111,9 @@ def test_the_example(url: str, tmp_path: Path):
         wait_for(lambda: trades(url) > 0.0, process)
         said = stopped(process)
     assert "equity" in said and "Traceback" not in said
+    with Journal(tmp_path / "leverpack-live.db") as journal:
+        own = {i["client_id"] for i in journal.intents()}
+        assert journal.fills() and {f["client_id"] for f in journal.fills()} <= own
 
 
 WRONG = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -18,7 +19,9 @@ from leverpack.errors import VenueRefused
 from leverpack.live.journal import ALIVE, Journal
 from tests.conftest import ROOT
 from tests.live.desk import trading
+from tests.live.faultruns import KILLS_AT_ONCE, kills, many
 from tests.live.test_broker import UP, enter
+from tests.live.test_faults import covered
 from tests.paper.stand import SYMBOL, UNIFIED, Stand, serving, session
 
 
@@ -105,6 +108,7 @@ def test_what_it_did_not_make(stand: Stand, tmp_path: Path):
 
 
 SCRIPT = """
+import json
 import sys
 from pathlib import Path
 from tests.live.desk import Scripted
@@ -118,33 +122,43 @@ class Busy(Scripted):
     def signal(self, data):
         return 1 if len(data) % 2 else -1
 
-store = CCXTStore("binanceusdm", url=sys.argv[1], settings=Settings(), env_file=None)
+store = CCXTStore(sys.argv[3], url=sys.argv[1], settings=Settings(), env_file=None)
 cerebro = bt.Cerebro(stdstats=False)
 cerebro.adddata(CCXTDataFeed(store=store, symbol="BTC/USDT:USDT", timeframe="1h", history=3))
 broker = CCXTLiveBroker(store=store, journal=sys.argv[2], leverage=3.0)
 cerebro.setbroker(broker)
-cerebro.addstrategy(Busy, leverage=3.0, stop_loss_pct=0.002, take_profit_pct=0.002)
+cerebro.addstrategy(Busy, leverage=3.0, stop_loss_pct=0.002, **json.loads(sys.argv[4]))
 print("started", flush=True)
 cerebro.run()
 """
 
 
-def killed_runs(tmp_path: Path, runs: int, seed: int) -> None:
-    """Kill a trading process at random moments; after each the books must agree."""
+EXITS: list[dict[str, Any]] = [
+    {"take_profit_pct": 0.002},
+    {"targets": [[0.001, 0.5], [0.003, 0.3]], "break_even": True, "max_bars": 4},
+]
+
+
+def killed_runs(tmp_path: Path, runs: int, seed: int, venue: str = "binanceusdm") -> int:
+    """Kill a trading process at random moments; after each the books must agree. The fills."""
     dice = random.Random(seed)
     rows = [(p, p + 450.0, p - 450.0, p + (50.0 if i % 2 else -50.0)) for i in range(2_000)
             for p in [100_000.0]]  # fmt: skip
     path = tmp_path / "j.db"
-    with serving(session(rows)) as stand:
+    with serving(session(rows, venue=venue)) as stand:
         stand.step(5)
         books = stand.session.exchange.books
         for _ in range(runs):
             process = subprocess.Popen(
-                [sys.executable, "-c", SCRIPT, stand.url, str(path)], cwd=ROOT,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                [sys.executable, "-c", SCRIPT, stand.url, str(path), venue,
+                 json.dumps(EXITS[seed % len(EXITS)])],
+                cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )  # fmt: skip
             assert process.stdout is not None and process.stdout.readline() == "started\n"
-            until = time.monotonic() + dice.uniform(0.6, 1.6)
+            early = dice.random() < 0.2  # while it still connects and reconciles
+            while not early and process.poll() is None and not stand.session.hub.streams:
+                time.sleep(0.01)
+            until = time.monotonic() + dice.uniform(0.1, 1.2)
             while time.monotonic() < until and process.poll() is None:
                 stand.step()
                 time.sleep(dice.uniform(0.0, 0.08))
@@ -152,26 +166,31 @@ def killed_runs(tmp_path: Path, runs: int, seed: int) -> None:
             os.kill(process.pid, signal.SIGKILL)
             process.wait(10)
             process.stdout.close()
-            with trading(stand, path, leverage=3.0) as desk:
+            with trading(stand, path, exchange=venue, leverage=3.0) as desk:
                 assert desk.strategy.position.size == pytest.approx(desk.position, abs=1e-9)
                 journal = desk.broker.journal
                 assert journal.held(UNIFIED) == pytest.approx(desk.position, abs=1e-9)
                 at_venue = {o.client_id for o in (*desk.orders(), *desk.algos())}
                 known = {i["client_id"] for i in journal.intents(*ALIVE)}
                 assert at_venue == known  # none is lost, none an orphan
+                assert covered(stand)
                 ids = {str(t.id) for t in books.trades}
-                noted = [f["trade_id"] for f in journal.fills(UNIFIED)]
+                noted = [f["trade_id"].removeprefix("trade-") for f in journal.fills(UNIFIED)]
                 assert len(noted) == len(set(noted)) and set(noted) == ids
                 assert all("somebody" not in a for a in desk.broker.alerts), desk.broker.alerts
                 sent = [o.client_id for o in stand.session.exchange.desk.orders.all.values()]
                 assert len(sent) == len(set(sent))  # nothing under the same id twice
         assert len(books.trades) > 0
+        return len(books.trades)
 
 
 def test_killed_and_restarted(tmp_path: Path):
-    killed_runs(tmp_path, 2, seed=3)
+    killed_runs(tmp_path, 2, seed=3)  # with a ladder of targets
 
 
 @pytest.mark.slow
-def test_killed_and_restarted_often(tmp_path: Path):
-    killed_runs(tmp_path, int(os.environ.get("LEVERPACK_KILLS", "200")), seed=11)
+def test_killed_and_restarted_often():
+    batches = -(-int(os.environ.get("LEVERPACK_KILLS", "200")) // KILLS_AT_ONCE)
+    fills, failed = many(kills, range(11, 11 + batches))
+    assert not failed
+    assert fills > batches

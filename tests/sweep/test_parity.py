@@ -92,6 +92,21 @@ def test_random_sets_on_real_candles(real: RealSet, strategy: str) -> None:
         compare(engine, random_set(strategy, rng))
 
 
+@needs_shared
+def test_a_margin_ratio_that_falls_while_the_price_comes_nearer() -> None:
+    # At little leverage a step between tiers does that: the ratio counts where it came nearest.
+    (doge,) = (s for s in SETS if "DOGEUSDT_perp_1h" in str(s))
+    engine = SweepEngine(real_settings(doge, "adaptive", slippage=0.0005, margin_mode="cross"))
+    params = {
+        "leverage": 33.3, "max_leverage": 10.0, "liquidation_stops": 0.0, "risk_per_trade": 0.05,
+        "take_profit_pct": 0.02, "trail_pct": 0.005, "max_bars": 48, "max_daily_trades": 3,
+        "volatility_threshold": 0.005, "volatility_target": 0.5, "kelly_period": 112,
+        "drawdown_limit": 0.5, "average_period": 36, "adx_period": 9, "adx_min": 10.03,
+        "reward": 1.0,
+    }  # fmt: skip
+    assert compare(engine, params).figures["trades"] > 73
+
+
 def test_liquidations_are_the_same_ones() -> None:
     engine = SweepEngine(made_settings())
     found = compare(

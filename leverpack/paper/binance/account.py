@@ -58,8 +58,7 @@ def set_leverage(venue: Venue, params: Params) -> Shape:
     position = exchange.books.position(symbol)
     if not 1 <= leverage <= position.tiers.max_leverages[0]:
         raise Refusal(-4028, leverage=leverage)
-    if venue.leverage_stays:
-        venue.leverage_stays -= 1
+    if venue.keeps_leverage(symbol):
         return _leverage_shape(venue, symbol, leverage)
     held = exchange.books.held(symbol)
     if held and position.isolated and leverage < position.leverage:
@@ -256,6 +255,18 @@ def adl_quantile(venue: Venue, params: Params) -> list[Shape]:
 def fee_burn(venue: Venue, params: Params) -> Shape:
     """GET feeBurn."""
     return {"feeBurn": False}
+
+
+def api_restrictions(venue: Venue, params: Params) -> Shape:
+    """GET sapi apiRestrictions: what the key may do."""
+    settings = venue.exchange.settings
+    return {
+        "ipRestrict": False, "createTime": 0, "enableReading": True,
+        "enableWithdrawals": settings.key_withdraws, "enableInternalTransfer": False,
+        "enableMargin": False, "enableFutures": settings.key_trades,
+        "permitsUniversalTransfer": False, "enableVanillaOptions": False,
+        "enableSpotAndMarginTrading": False,
+    }  # fmt: skip
 
 
 def trading_status(venue: Venue, params: Params) -> Shape:

@@ -112,6 +112,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/adlQuantile"): _signed(account.adl_quantile, 5),
     ("GET", "/fapi/v1/feeBurn"): _signed(account.fee_burn, 30),
     ("GET", "/fapi/v1/apiTradingStatus"): _signed(account.trading_status, 1),
+    ("GET", "/sapi/v1/account/apiRestrictions"): _signed(account.api_restrictions),
     ("POST", "/fapi/v1/listenKey"): Route(account.new_listen_key, KEY),
     ("PUT", "/fapi/v1/listenKey"): Route(account.keep_listen_key, KEY),
     ("DELETE", "/fapi/v1/listenKey"): Route(account.drop_listen_key, KEY),

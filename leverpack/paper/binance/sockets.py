@@ -30,6 +30,8 @@ def _without_kind(path: str) -> str:
 
 def open_listener(venue: Venue, hub: Hub, path: str, query: str) -> Listener:
     """The listener of a new connection; Refusal for a listen key that does not exist."""
+    if not is_socket_path(path):
+        raise Refusal(-1020, status=404)
     path = _without_kind(path)
     sent = parse_qs(query, max_num_fields=MAX_STREAMS)
     combined = path.startswith("/stream")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from leverpack.paper.binance.limits import Limits
@@ -33,7 +34,8 @@ class Venue:
         self.limits = Limits(exchange.settings)
         self.lock_step = lock_step
         self.skew_ms = 0
-        self.leverage_stays = 0  # a fault: so many leverage changes are confirmed and not made
+        # A fault: so many leverage changes of a contract ("": of any) are confirmed and not made.
+        self.leverage_stays: Counter[str] = Counter()
         self.listen_key: str | None = None
         self._key_until = 0.0
         self._key_count = 0
@@ -100,6 +102,14 @@ class Venue:
     def _expire_key(self) -> None:
         if self.listen_key is not None and time.monotonic() > self._key_until:
             self.drop_listen_key()
+
+    def keeps_leverage(self, symbol: str) -> bool:
+        """Whether this leverage change is one of those that are confirmed and not made."""
+        name = next((n for n in (symbol, "") if self.leverage_stays[n]), None)
+        if name is None:
+            return False
+        self.leverage_stays[name] -= 1
+        return True
 
     # -- what requests name ----------------------------------------------------------------------
 

@@ -91,11 +91,12 @@ def _kline(venue: Venue, params: Params, *, mark: bool) -> Result:
 def tickers(venue: Venue, params: Params) -> Result:
     """GET market/tickers."""
     linear(params)
-    rows = [_ticker(venue, symbol) for symbol in venue.symbols(params)]
+    rows = [ticker(venue, symbol) for symbol in venue.symbols(params)]
     return {"category": "linear", "list": rows}
 
 
-def _ticker(venue: Venue, symbol: str) -> Result:
+def ticker(venue: Venue, symbol: str) -> Result:
+    """One contract's ticker, of REST and of the stream."""
     tape = venue.exchange.tapes[symbol]
     day, mark = last_day(tape), plain(venue.exchange.books.marks[symbol])
     rate, due = funding_ahead(tape)

@@ -84,7 +84,7 @@ class BybitShapes:
             "closeOnTrigger": order.close_position,
             "positionIdx": POSITION_INDEX[order.position_side],
             "triggerBy": "MarkPrice" if order.working == "MARK_PRICE" else "LastPrice",
-            "takeProfit": "", "stopLoss": "",
+            "takeProfit": "", "stopLoss": "", "tpslMode": "",
             "createdTime": str(order.created),
             "updatedTime": str(order.updated),
         }  # fmt: skip
@@ -112,6 +112,7 @@ class BybitShapes:
             "side": "Buy" if trade.sign > 0 else "Sell",
             "orderType": "Limit" if order and order.kind == "LIMIT" else "Market",
             "execId": f"trade-{trade.id}",
+            "seq": trade.id,
             "execPrice": self._price(trade.symbol, trade.price),
             "execQty": self._qty(trade.symbol, trade.units),
             "execValue": plain(value),

@@ -17,6 +17,7 @@ Result = dict[str, Any]
 _FORCES = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK", "POSTONLY": "GTX"}
 _SIDES = (BOTH, LONG, SHORT)
 _NOT_MODIFIED = 110_043
+_LONGEST_MS = 7 * 86_400_000  # that one request for executions may span
 
 
 def create(venue: Venue, params: Params) -> Result:
@@ -183,6 +184,8 @@ def executions(venue: Venue, params: Params) -> Result:
     linear(params)
     shapes, symbols = BybitShapes(venue.exchange), venue.symbols(params)
     start, end = params.maybe_whole("startTime"), params.maybe_whole("endTime")
+    if start is not None and end is None:
+        end = start + _LONGEST_MS
     wanted = params.text("execType", "")
     books = venue.exchange.books
     rows = [shapes.trade(t) for t in books.trades if t.symbol in symbols]
@@ -197,8 +200,10 @@ def executions(venue: Venue, params: Params) -> Result:
         and (end is None or int(r["execTime"]) <= end)
     ]  # fmt: skip
     rows.sort(key=lambda r: int(r["execTime"]), reverse=True)
-    limit = params.whole("limit", 50, least=1, most=100)
-    return {"category": "linear", "list": rows[:limit], "nextPageCursor": ""}
+    first = params.whole("cursor", 0, least=0)
+    last = first + params.whole("limit", 50, least=1, most=100)
+    cursor = str(last) if last < len(rows) else ""
+    return {"category": "linear", "list": rows[first:last], "nextPageCursor": cursor}
 
 
 def positions(venue: Venue, params: Params) -> Result:
@@ -238,8 +243,7 @@ def set_leverage(venue: Venue, params: Params) -> Result:
         raise Refusal(-4028, leverage=sent)
     if float(sent) == position.leverage:
         raise Refusal(_NOT_MODIFIED, "leverage not modified")
-    if venue.leverage_stays:
-        venue.leverage_stays -= 1
+    if venue.keeps_leverage(symbol):
         return {}
     try:
         exchange.set_leverage(symbol, float(sent))
@@ -286,10 +290,13 @@ def add_margin(venue: Venue, params: Params) -> Result:
 
 
 def api_key(venue: Venue, params: Params) -> Result:
-    """GET user/query-api: a key that may trade contracts and cannot withdraw."""
+    """GET user/query-api: what the key may do."""
+    settings = venue.exchange.settings
+    may = {"ContractTrade": ["Order", "Position"] if settings.key_trades else [],
+           "Wallet": ["Withdraw"] if settings.key_withdraws else []}  # fmt: skip
     return {
-        "id": "1", "note": "paper", "apiKey": venue.exchange.settings.api_key, "readOnly": 0,
-        "permissions": {"ContractTrade": ["Order", "Position"], "Wallet": []}, "ips": ["*"],
+        "id": "1", "note": "paper", "apiKey": settings.api_key, "readOnly": 0,
+        "permissions": may, "ips": ["*"],
         "type": 1, "unified": 0, "uta": 1, "userID": 1, "vipLevel": "No VIP",
     }  # fmt: skip
 
