@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -104,10 +106,8 @@ def _in_threads(
     """The kernel lets go of the GIL, so that threads do and nothing is copied."""
     if workers == 1 or len(jobs) == 1:
         return [engine.run(job, most_trades=most_trades) for job in jobs]
-    done: list[Outcome] = joblib.Parallel(n_jobs=workers, backend="threading")(
-        joblib.delayed(engine.run)(job, most_trades=most_trades) for job in jobs
-    )
-    return done
+    with ThreadPoolExecutor(workers) as pool:  # joblib's threads cost a tenth of such short runs
+        return list(pool.map(partial(engine.run, most_trades=most_trades), jobs))
 
 
 def _in_processes(
