@@ -99,7 +99,7 @@ def _rehearse(client: Client, url: str) -> None:
 
 def _ms(option: str, text: str, *, last: bool = False) -> int:
     """Epoch ms of a day or time in UTC; as a ``last`` one, the end (excluded) of what it means."""
-    from leverpack.cli.backtest import moment
+    from leverpack.cli.candleoptions import moment
 
     when = moment(option, text)
     assert when is not None

@@ -64,7 +64,7 @@ def live(
     """Trade a strategy at an exchange: in its sandbox, unless the settings allow real money."""
     from analyzers import MarginAnalyzer
     from leverpack.backtest.run import find_strategy, parse_params
-    from leverpack.cli.backtest import name_values
+    from leverpack.cli.candleoptions import name_values
     from leverpack.config import DEFAULT, load_settings
     from leverpack.live.broker import ON_UNKNOWN
     from leverpack.live.run import LiveSettings, run_live, run_paper, store_for

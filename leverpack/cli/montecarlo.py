@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from leverpack.cli.candleoptions import folder_for_report, on_candles, progress
 from leverpack.cli.sweepoptions import (
     ClusterOption,
     GridOption,
     RandomOption,
     WorkersOption,
-    folder_for_report,
-    on_candles,
-    progress,
     sets_of,
 )
 from leverpack.errors import SettingError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leverpack.errors import SettingError
+from leverpack.cli.candleoptions import folder_for_report, on_candles, progress
 
 if TYPE_CHECKING:
     from leverpack.rehearse.compare import Difference
@@ -18,35 +18,14 @@ if TYPE_CHECKING:
 
 SHOWN = 40  # differences without a rule, one a row; with --json and --report there are all
 EXIT_DIFFERS = 1
+# The venue is the paper exchange's, and so are its fees; it fills at its prices.
+NOT_ASKED = ("venue", "maker", "taker", "slippage", "interest_hourly", "fill")
 
 
+@on_candles(without=NOT_ASKED)
 def rehearse(
-    data: Annotated[Path, typer.Option(help="Candles: what `leverpack backtest` takes.")],
-    mark: Annotated[Path | None, typer.Option(help="Mark candles, of any length.")] = None,
-    funding: Annotated[Path | None, typer.Option(help="Funding settlements.")] = None,
-    tiers: Annotated[
-        Path | None, typer.Option(help="Tier table: leverpack's CSV or a ccxt JSON.")
-    ] = None,
-    symbol: Annotated[str | None, typer.Option(help="BTC/USDT:USDT; else by file name.")] = None,
-    strategy: Annotated[
-        str, typer.Option(help="Strategy of the pack, or file.py:Class of your own.")
-    ] = "conservative",
-    param: Annotated[
-        list[str] | None, typer.Option(help="Strategy parameter name=value; repeatable.")
-    ] = None,
-    leverage: Annotated[
-        float | None, typer.Option(help="Leverage; else the settings' or the strategy's own.")
-    ] = None,
-    margin_mode: Annotated[str | None, typer.Option(help="isolated or cross.")] = None,
-    cash: Annotated[float | None, typer.Option(help="Deposit, quote currency.")] = None,
-    start: Annotated[str | None, typer.Option(
-        "--from", help="First day or time to trade, UTC; candles before it warm up."
-    )] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Last day or time, UTC.")] = None,
-    history: Annotated[int, typer.Option(help="Candles of warm-up before --from.")] = 500,
-    intrabar: Annotated[str | None, typer.Option(help="worst, ohlc or olhc.")] = None,
-    on_fault: Annotated[str | None, typer.Option(help="Faulty rows: error, drop or fill.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings file, TOML.")] = None,
+    settings: Any,
+    history: Annotated[int, typer.Option(help="Candles before --from that warm up.")] = 500,
     journal: Annotated[
         Path | None, typer.Option(help="Keep the live run's journal here; a new file.")
     ] = None,
@@ -59,32 +38,11 @@ def rehearse(
 
     Exits with 1 where a difference is left that no stated rule explains.
     """
-    from leverpack.backtest.settings import BacktestSettings
-    from leverpack.cli.backtest import (
-        account_settings,
-        candle_progress,
-        check_sources,
-        moment,
-        name_values,
-    )
-
-    account = account_settings(
-        config, leverage=leverage, margin_mode=margin_mode, cash=cash, venue=None,
-        intrabar=intrabar, on_fault=on_fault,
-    )  # fmt: skip
-    settings = BacktestSettings(
-        data=data, mark=mark, funding=funding, tiers=tiers, symbol=symbol, strategy=strategy,
-        params=name_values(param or []), start=moment("--from", start), end=moment("--to", end),
-        **account,
-    )  # fmt: skip
-    settings.validate()
-    check_sources({"--data": data, "--mark": mark, "--funding": funding})
-    if report is not None and report.exists() and not report.is_dir():
-        raise SettingError(f"--report {report}: this is a file; name a folder")
+    folder_for_report(report)
     from leverpack.rehearse.run import rehearse as run
 
-    with candle_progress(quiet=as_json) as progress:
-        found = run(settings, history=history, journal=journal, progress=progress)
+    with progress("candles", None, quiet=as_json) as tell:
+        found = run(settings, history=history, journal=journal, progress=tell)
     plain = found.to_dict()
     if report is not None:
         from leverpack.report.write import write_text

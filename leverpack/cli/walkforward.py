@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from leverpack.cli.candleoptions import on_candles, progress
 from leverpack.cli.sweepoptions import (
     ClusterOption,
     GridOption,
     RandomOption,
     WorkersOption,
-    on_candles,
-    progress,
     sets_of,
     verdict_said,
 )
