@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test coverage check bench soak fuzz faults slow browser lock clean
+.PHONY: help setup backtest test coverage check bench soak fuzz faults slow browser promtool lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ -/'
@@ -70,6 +70,13 @@ browser:  ## Chromium for the tests of the report page, where it is missing and 
 
 soak: setup  ## a simulated day of minutes on ten live feeds: memory, threads, files, stop
 	$(BIN)/python -m benchmarks.bench_soak
+
+promtool:  ## Prometheus' checker for the tests of deploy/, where it is missing and apt may fetch it
+	@command -v promtool >/dev/null && { echo "promtool is there"; exit 0; }; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		cd "$$(mktemp -d)" && apt-get update -q && apt-get download -q prometheus && \
+		dpkg-deb -x prometheus_*.deb . && install usr/bin/promtool /usr/local/bin/promtool; \
+	else echo "no promtool: its tests will be skipped; install prometheus"; fi
 
 slow: setup  ## what takes too long for `make test`
 	$(BIN)/python -m pytest -m slow

@@ -18,9 +18,12 @@ import pytest
 
 from leverpack import cli
 from leverpack.audit.rules import DEFINITIONS
-from tests.audit.desk import leverages, standing
+from leverpack.config import Settings
+from leverpack.errors import SettingError
+from leverpack.live.store import CCXTStore
+from tests.audit.desk import leverages, many, scatter, standing
 from tests.conftest import ROOT, heed_ctrl_c
-from tests.paper.stand import Stand
+from tests.paper.stand import Stand, serving
 
 BOUNDS = ("--target", "10", "--max", "20")
 
@@ -204,11 +207,26 @@ def test_a_wrong_key_and_a_venue_that_is_away_are_one_sentence(
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
 
 
-def test_fixing_real_money_needs_leave_and_looking_does_not(run: Run, tmp_path: Path):
-    far = "http://192.0.2.1:1"  # an address for documents: nobody answers there
-    ran = run("--fix", url=far)
-    assert ran.code == 2
-    assert "ENABLE_LIVE_TRADING" in ran.err
+def test_fixing_real_money_needs_leave_and_looking_does_not(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("BINANCEUSDM_API_KEY", "paper")
+    monkeypatch.setenv("BINANCEUSDM_API_SECRET", "paper")
+    # What is not 127.0.0.1 by name counts as real money.
+    with serving(many(3), host="127.0.0.2") as far:
+        scatter(far)
+        before = leverages(far)
+        ran = run("--fix", *BOUNDS, url=far.url)
+        assert ran.code == 2
+        assert "ENABLE_LIVE_TRADING" in ran.err
+        ran = run(*BOUNDS, "--json", url=far.url)
+        assert ran.code in (0, 1), ran.err
+        assert len(json.loads(ran.out)["rows"]) == 3
+        assert leverages(far) == before
+        store = CCXTStore(url=far.url, settings=Settings(), env_file=None, read_only=True)
+        with store, pytest.raises(SettingError, match="from a store that only reads"):
+            store.write("set_leverage", 5, "BTC/USDT:USDT")
+        assert leverages(far) == before
 
 
 def test_help_gives_the_definitions(monkeypatch: pytest.MonkeyPatch, capsys: Any):

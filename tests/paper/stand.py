@@ -85,9 +85,9 @@ def session(
 
 
 @contextmanager
-def serving(held: Session) -> Iterator[Stand]:
+def serving(held: Session, host: str = "127.0.0.1") -> Iterator[Stand]:
     """The session served from a thread of its own for as long as the block lasts."""
-    server = PaperServer(held)
+    server = PaperServer(held, host=host)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
