@@ -20,6 +20,7 @@ from benchmarks.common import machine, make_csv
 from leverpack.config import Settings
 from leverpack.live.broker import CCXTLiveBroker
 from leverpack.live.feed import CCXTDataFeed
+from leverpack.live.loop import LoopThread
 from leverpack.live.store import CCXTStore
 from strategies import LeverageStrategy
 
@@ -112,6 +113,7 @@ def _step(url: str, count: int = 1) -> None:
 
 def _run(folder: Path, candles: int, url: str) -> dict[str, Any]:
     _step(url, 2 * HISTORY)
+    LoopThread("first").stop(1.0)  # uvloop keeps two files open for the life of the process
     threads, files, memory = [threading.active_count()], [_open_files()], []
     store = CCXTStore("binanceusdm", url=url, settings=Settings(), env_file=None)
     broker = CCXTLiveBroker(store=store, journal=str(folder / "j.db"), leverage=3.0)

@@ -13,6 +13,12 @@ from leverpack.errors import SettingError, nearest
 
 _DERIVATIVES = ("future", "swap", "linear")
 _FOR_FUTURES = {"binance": "binanceusdm", "kucoin": "kucoinfutures", "kraken": "krakenfutures"}
+OPTIONS = {
+    "recvWindow": 5_000,
+    # What its streams keep, a thousand each: here everything is taken as it comes.
+    "OHLCVLimit": 100, "ordersLimit": 100, "tradesLimit": 100,
+}  # fmt: skip
+"""ccxt's, where nobody says otherwise."""
 
 
 class Wait(wait_base):
@@ -31,6 +37,21 @@ class Wait(wait_base):
             text = str({k.lower(): v for k, v in headers.items()}.get("retry-after", "0"))
             asked = float(text) if text.isdigit() else 0.0
         return max(min(asked, self._most_s), self._usual(state))
+
+
+
+async def into_sandbox(client: Any) -> None:
+    """Point a client at its venue's test network; SettingError where there is none."""
+    try:
+        if "demo" in client.urls and "test" not in client.urls:
+            client.enable_demo_trading(True)
+        else:
+            client.set_sandbox_mode(True)
+    except ccxt.NotSupported:
+        await client.close()
+        raise SettingError(
+            f"{client.id} has no sandbox; trade on `leverpack paper` (url=...) first"
+        ) from None
 
 
 def refuse_mangled(client: Any) -> None:

@@ -26,7 +26,15 @@ from leverpack.errors import (
     nearest,
 )
 from leverpack.live.bus import Bus
-from leverpack.live.client import Wait, exchange_for, leverage_of, margin_mode, refuse_mangled
+from leverpack.live.client import (
+    OPTIONS,
+    Wait,
+    exchange_for,
+    into_sandbox,
+    leverage_of,
+    margin_mode,
+    refuse_mangled,
+)
 from leverpack.live.faults import may_retry, translated
 from leverpack.live.keys import CREDENTIALS, find_keys
 from leverpack.live.loop import LoopThread
@@ -85,9 +93,8 @@ class CCXTStore:
         self._keys = find_keys(self.exchange, config, env_file=env_file)
         self._config = {k: v for k, v in config.items() if k not in CREDENTIALS}
         # The venue drops a request older than this: then its fate is sealed.
-        options.setdefault("recvWindow", 5_000)
+        self._config["options"] = options = {**OPTIONS, **options}
         self.fate_s = float(options["recvWindow"]) / 1000.0 + 1.0
-        self._config["options"] = options
         self.settings = load_settings(env_file=env_file).settings if settings is None else settings
         self.clock_offset_ms = 0
         self.last_answer = time.monotonic()  # of any request or stream
@@ -171,16 +178,7 @@ class CCXTStore:
         if self.url is not None:
             return point_at(client, self.url)
         if self.sandbox and not self.public:
-            try:
-                if "demo" in client.urls and "test" not in client.urls:
-                    client.enable_demo_trading(True)
-                else:
-                    client.set_sandbox_mode(True)
-            except ccxt.NotSupported:
-                await client.close()
-                raise SettingError(
-                    f"{self.exchange} has no sandbox; trade on `leverpack paper` (url=...) first"
-                ) from None
+            await into_sandbox(client)
         return client
 
     async def _compare_clocks(self) -> None:
