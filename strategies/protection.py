@@ -210,8 +210,10 @@ class Protection:
     def _held(self, data: Any) -> float:
         strategy: Any = self
         size = float(strategy.getposition(data).size)
+        if not size or hasattr(self.broker, "set_leverage"):
+            return size
         # Backtrader's own broker adds up the parts of a ladder, and is left with their rounding.
-        return 0.0 if not size or abs(size) * data.close[0] <= _NOTHING else size
+        return 0.0 if abs(size) * data.close[0] <= _NOTHING else size
 
     # -- resting ---------------------------------------------------------------------------------
 

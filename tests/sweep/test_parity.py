@@ -107,6 +107,23 @@ def test_a_margin_ratio_that_falls_while_the_price_comes_nearer() -> None:
     assert compare(engine, params).figures["trades"] > 73
 
 
+@needs_shared
+def test_an_account_with_next_to_nothing_left_trades_on() -> None:
+    (eth,) = (s for s in SETS if "ETHUSDT_perp_1h_20200101" in str(s))
+    engine = SweepEngine(real_settings(
+        eth, "micro_stake", slippage=0.0005, margin_mode="cross", intrabar="olhc"
+    ))  # fmt: skip
+    params = {
+        "liquidation_stops": 0.0, "risk_per_trade": 0.05, "stake": 500.0, "sides": "short",
+        "take_profit_pct": 0.01, "targets": ((0.004, 0.3), (0.01, 0.3), (0.05, 0.4)),
+        "break_even": True, "max_risk_per_trade": 0.0, "max_stake": 0.0, "preset": "swing",
+        "max_notional_per_trade": 0.0, "max_gross_exposure": 30_000.0, "min_notional": 0.0,
+        "max_daily_trades": 3, "rsi_period": 10,
+    }  # fmt: skip
+    found = compare(engine, params)
+    assert found.figures["end_equity"] < 1e-3
+
+
 def test_liquidations_are_the_same_ones() -> None:
     engine = SweepEngine(made_settings())
     found = compare(
