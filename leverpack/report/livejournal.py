@@ -36,7 +36,7 @@ def read_journal(path: Path) -> BacktestResult:
     Trades, fees and funding are the venue's fills and payments; equity and margin are the
     readings at each candle's close. DataError where the file is no journal.
     """
-    from leverpack.backtest.assemble import iso, totals
+    from leverpack.backtest.assemble import totals
     from leverpack.live.trades import replayed
 
     with JournalReader(path) as journal, journal.at_one_moment():
@@ -59,22 +59,8 @@ def read_journal(path: Path) -> BacktestResult:
     params = dict(told.get("params") or {})
     return BacktestResult(
         run={
-            "strategy": told.get("strategy") or "unknown strategy",
-            "params": params,
-            "cash": cash,
-            "leverage": float(told.get("leverage") or 1.0),
-            "venue": told.get("venue"),
-            "margin_mode": told.get("margin_mode") or "",
-            "symbols": names,
-            "timeframe": told.get("timeframe") or "",
-            "first": iso(int(ts[0])) if len(ts) else None,
-            "last": iso(int(ts[-1])) if len(ts) else None,
-            "bars": len(ts),
-            "loop": LIVE,
+            **_run(told, ts), "params": params, "cash": cash, "symbols": names,
             "journal": str(path),
-            "account": told.get("store"),
-            "elapsed_s": None,
-            "bars_per_s": None,
         },
         assumptions=_assumptions(told),
         findings=findings,
@@ -97,6 +83,26 @@ def read_journal(path: Path) -> BacktestResult:
         statistics=partial(statistics, series, symbols, trades, cash, step),
         daily=daily_records(series, trades, cash, float(params.get("max_daily_loss") or 0.0)),
     )  # fmt: skip
+
+
+def _run(told: Row, ts: Ints) -> dict[str, Any]:
+    """What a result says of its run, as far as the run itself has told."""
+    from leverpack.backtest.assemble import iso
+
+    return {
+        "strategy": told.get("strategy") or "unknown strategy",
+        "leverage": float(told.get("leverage") or 1.0),
+        "venue": told.get("venue"),
+        "margin_mode": told.get("margin_mode") or "",
+        "timeframe": told.get("timeframe") or "",
+        "first": iso(int(ts[0])) if len(ts) else None,
+        "last": iso(int(ts[-1])) if len(ts) else None,
+        "bars": len(ts),
+        "loop": LIVE,
+        "account": told.get("store"),
+        "elapsed_s": None,
+        "bars_per_s": None,
+    }
 
 
 def _told(journal: JournalReader) -> Row:
