@@ -8,7 +8,7 @@ from backtrader.order import BuyOrder, Order, SellOrder
 
 from leverpack.backtest.market import Market
 from leverpack.margin.inside import first_breach
-from leverpack.margin.ratios import liquidation_distance
+from leverpack.margin.ratios import is_nearer, liquidation_distance
 from leverpack.result import LiquidationRecord
 
 
@@ -87,7 +87,7 @@ class ForcedClosing:
         distance = liquidation_distance(m.state.side, price, liquidation)
         if m.candle_nearest is None or distance < m.candle_nearest:
             m.candle_nearest = distance
-        if distance < m.nearest:
+        if is_nearer(distance, m.nearest):
             m.nearest = distance
             ratio = self.account.margin_ratio({**self.marks, m.key: price}, m.key)
             broker.ledger.seen(m, distance, ratio)

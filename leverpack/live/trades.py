@@ -14,7 +14,7 @@ from leverpack.backtest.resting import LIMIT, MARKET, STOP, STOP_LIMIT
 from leverpack.live.requests import trigger_in
 from leverpack.margin.books import Costs, MarginPosition
 from leverpack.margin.position import position_after_fill, realised_pnl
-from leverpack.margin.ratios import liquidation_distance
+from leverpack.margin.ratios import is_nearer, liquidation_distance
 from leverpack.margin.tiers import TierTable
 from leverpack.result import LiquidationRecord, TradeRecord
 
@@ -213,7 +213,7 @@ class _Replaying:
             self._near(symbol, float(row["nearest"]), ratio)
 
     def _near(self, symbol: _Symbol, distance: float, ratio: float | None) -> None:
-        if distance < symbol.nearest:
+        if is_nearer(distance, symbol.nearest):
             symbol.nearest = distance
             self.ledger.seen(symbol, distance, ratio)
 

@@ -65,6 +65,15 @@ def liquidation_distance(side: float, price: float, liquidation: float) -> float
     return max(0.0, side * ((price - liquidation) / price))
 
 
+def is_nearer(distance: float, nearest: float) -> bool:
+    """Whether a distance is smaller than the smallest so far, by more than rounding.
+
+    >>> is_nearer(0.1, 0.2), is_nearer(0.1 - 1e-17, 0.1), is_nearer(0.1, math.inf)
+    (True, False, True)
+    """
+    return distance < nearest * (1.0 - 1e-12)
+
+
 def margin_level(equity: float, used_margin: float) -> float:
     """Equity over used margin (1.0 is 100 %), as spot margin venues report it; nan when flat."""
     if used_margin <= 0.0:

@@ -16,7 +16,7 @@ from leverpack.margin.position import (
     realised_pnl,
     unrealised_pnl,
 )
-from leverpack.margin.ratios import liquidation_distance, margin_ratio
+from leverpack.margin.ratios import is_nearer, liquidation_distance, margin_ratio
 from leverpack.sweep.records import (
     CAP,
     CUM,
@@ -93,7 +93,7 @@ def seen(s: Row, p: Row, tiers: Row, price: float) -> None:
     if s.held == 0.0:
         return
     distance = liquidation_distance(side_of(s.held), price, s.liquidation)
-    if distance < s.nearest:
+    if is_nearer(distance, s.nearest):
         s.nearest = s.trade_nearest = distance
         s.trade_worst = ratio_at(s, p, tiers, price)
 

@@ -108,6 +108,21 @@ def test_a_margin_ratio_that_falls_while_the_price_comes_nearer() -> None:
 
 
 @needs_shared
+def test_two_parts_closed_at_one_price_are_equally_near_to_liquidation() -> None:
+    (sol,) = (s for s in SETS if "SOLUSDT_perp_1h_2021" in str(s))
+    engine = SweepEngine(real_settings(sol, "conservative", slippage=0.0005, intrabar="ohlc"))
+    params = {
+        "max_leverage": 75.0, "liquidation_stops": 4.0, "auto_set_leverage": False,
+        "margin_reserve": 0.01, "stop_loss_pct": 0.003, "take_profit_pct": 0.02,
+        "targets": ((0.02, 0.4),), "max_bars": 48, "max_risk_per_trade": 0.0, "max_stake": 0.0,
+        "max_notional_per_trade": 0.0, "max_gross_exposure": 30_000.0, "max_daily_loss": 100.0,
+        "max_daily_trades": 0, "max_drawdown": 0.3, "fast_period": 13, "slow_period": 30,
+        "rsi_period": 13, "rsi_oversold": 43.73,
+    }  # fmt: skip
+    assert compare(engine, params).figures["trades"] > 27
+
+
+@needs_shared
 def test_an_account_with_next_to_nothing_left_trades_on() -> None:
     (eth,) = (s for s in SETS if "ETHUSDT_perp_1h_20200101" in str(s))
     engine = SweepEngine(real_settings(
