@@ -18,11 +18,15 @@ def margin_action(
 
     ``ratio`` is maintenance / margin balance (1.0 is liquidation), ``distance_share`` what is
     left of the distance that the position had to its liquidation price when it was opened. A
-    distance to the price alone would fire at the entry from 18x on.
+    distance to the price alone would fire at the entry from 18x on. A reading that is at a bound
+    but for rounding counts as there.
 
     >>> margin_action(0.5, 0.9, 0.8, 0.9, 0.5, 0.25), margin_action(0.85, 0.9, 0.8, 0.9, 0.5, 0.25)
     (0, 1)
+    >>> margin_action(0.3 - 0.2, 0.9, 0.1, 0.9, 0.5, 0.25)  # a hair under 0.1
+    1
     """
+    ratio, distance_share = ratio * (1.0 + 1e-12), distance_share * (1.0 - 1e-12)
     if ratio >= exit_ratio or distance_share <= exit_share:
         return EXIT
     if ratio >= warn_ratio or distance_share <= warn_share:
