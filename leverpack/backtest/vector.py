@@ -22,8 +22,9 @@ from backtrader import functions
 from backtrader.indicators import basicops
 from backtrader.linebuffer import LineActions, LineOwnOperation, LinesOperation, _LineDelay
 from backtrader.lineiterator import LineIterator
+from numpy.typing import NDArray
 
-from leverpack.result import Floats
+from leverpack.result import Floats, Ints
 
 _BLOCK = 8_192  # bars at a time: what is worked on stays in the processor's cache
 _LONGEST_WINDOW = 400  # beyond it the windowed sums cost more than Backtrader's loop
@@ -243,9 +244,11 @@ def _div_by_zero(item: Any, start: int, end: int) -> bool:
 def window_sums(source: Floats, period: int) -> Floats:
     """``math.fsum`` of every window of ``period`` values, rounded as exactly.
 
-    Each sum is carried with its rounding error (Knuth's two-sum). The few that fsum does are
-    those so near the middle between two floats that the carried error could tip them, and
-    those of terms that cancel, whose carried error may itself be rounded.
+    Each sum is carried with its rounding error (Knuth's two-sum). Doubtful are those so near the
+    middle between two floats that the carried error could tip them, and those of terms that
+    cancel, whose carried error may itself be rounded. They are summed anew, in a way that tells
+    where the error was carried without any rounding; prices of few digits nearly always are.
+    What is left is for fsum itself.
     """
     count = len(source) - period + 1
     total = source[:count].copy()
@@ -260,9 +263,23 @@ def window_sums(source: Floats, period: int) -> Floats:
     doubtful = (np.abs(rest - half) <= 1e-6 * half) | (np.abs(rest - 0.5 * half) <= 1e-6 * half)
     # The carried error is off by up to period^2 eps^2 of the largest partial sum.
     doubtful |= size < 5e-10 * period**3 * np.abs(source).max()
-    for index in np.flatnonzero(doubtful):
+    at = np.flatnonzero(doubtful)
+    rounded[at], exact = _exact_sums(source, period, at)
+    for index in at[~exact]:
         rounded[index] = math.fsum(source[index : index + period])
     return rounded
+
+
+def _exact_sums(source: Floats, period: int, at: Ints) -> tuple[Floats, NDArray[np.bool_]]:
+    """Sums of the windows that begin ``at``, and which of them are surely rounded as exactly."""
+    total = source[at]
+    error = np.zeros(len(at))
+    exact = np.ones(len(at), np.bool_)
+    for offset in range(1, period):
+        total, lost = _two_sum(total, source[at + offset])
+        error, rounding = _two_sum(error, lost)
+        exact &= rounding == 0.0
+    return total + error, exact
 
 
 def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:

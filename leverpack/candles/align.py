@@ -196,10 +196,12 @@ def _place_extremes(
     seen = reduce.reduceat(out[rows], starts)
     ends = np.append(starts[1:], len(rows))
     want = extreme[window[starts]]
-    for i in np.flatnonzero(seen > want if lowest else seen < want):
-        part = rows[starts[i] : ends[i]]
-        nearest = np.argmin(trades[part]) if lowest else np.argmax(trades[part])
-        out[part[nearest]] = want[i]
+    # The first of each window's bars whose trades came as near as any of its bars' did.
+    touching = np.flatnonzero(np.repeat(reduce.reduceat(trades[rows], starts), ends - starts)
+                            == trades[rows])  # fmt: skip
+    nearest = rows[touching[np.searchsorted(touching, starts)]]
+    short = seen > want if lowest else seen < want
+    out[nearest[short]] = want[short]
 
 
 def schedule_funding(

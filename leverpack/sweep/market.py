@@ -12,7 +12,6 @@ import numpy as np
 
 from leverpack.backtest.cerebro import Cerebro
 from leverpack.backtest.fastloop import compute_indicators
-from leverpack.backtest.market import epoch_ms
 from leverpack.backtest.run import broker_for, feed_again, feed_for, find_strategy
 from leverpack.backtest.settings import BacktestSettings
 from leverpack.candles.feed import CandleFeed
@@ -125,7 +124,7 @@ def _columns(feed: CandleFeed, tables: list[TierTable]) -> MarketColumns:
     return MarketColumns(
         candles=np.array([getattr(x, n) for x in (feed.candles, marks) for n in PRICES[:4]]),
         funding=funding,
-        days=_day_starts(feed.stamps),
+        days=_day_starts(np.asarray(feed.candles.ts)),
         tables=np.array(
             [
                 (start, end - len(t.caps), end, t.liquidation_fee)
@@ -145,9 +144,9 @@ def own_array(values: Any, kind: Any = np.float64) -> Any:
     return found if found.flags.writeable else found.copy()
 
 
-def _day_starts(stamps: Floats) -> Ints:
+def _day_starts(ts: Ints) -> Ints:
     """The first bar of each UTC day, and the number of bars."""
-    days = np.array([epoch_ms(x) // DAY_MS for x in stamps.tolist()], np.int64)
+    days = ts // DAY_MS
     starts = np.flatnonzero(np.diff(days)) + 1
     return np.concatenate([[0], starts, [len(days)]]).astype(np.int64)
 
