@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any
 import backtrader as bt
 
 from leverpack.errors import SettingError, refuse_unknown
-from leverpack.indicators.columns import PRICES, Column, bound_columns
+from leverpack.indicators.columns import Column, bound_columns, rule_arguments
 from leverpack.risk.leverage import (
     liquidation_distance_cap,
     portfolio_leverage_cap,
@@ -33,23 +32,6 @@ from strategies.resuming import Resuming
 _HALVINGS = 30  # of a leverage: to a millionth of 1x
 logger = logging.getLogger("leverpack.strategy")
 logging.getLogger("leverpack").addHandler(logging.NullHandler())  # silent until it is asked for
-
-
-def rule_arguments(
-    rule: Callable[..., Any], columns: Mapping[str, Any]
-) -> tuple[list[str], list[str]]:
-    """The names of a rule's arguments: columns and prices first, then parameters.
-
-    Raises SettingError where a parameter stands before a column.
-    """
-    names = list(inspect.signature(rule).parameters)
-    lines = [n for n in names if n in columns or n in PRICES]
-    if names[: len(lines)] != lines:
-        raise SettingError(
-            f"{rule.__name__}: the arguments that are columns or prices ({', '.join(lines)}) come "
-            "before those that are parameters"
-        )
-    return lines, names[len(lines) :]
 
 
 class _StrictParams(type(bt.Strategy)):  # type: ignore[misc]

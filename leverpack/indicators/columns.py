@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from leverpack import indicators
@@ -66,6 +68,28 @@ def column(indicator: str = "", source: str = "close", ago: int = 0, **settings:
 def bound_columns(columns: Mapping[str, Column], p: Any) -> dict[str, Bound]:
     """All columns of a strategy for one set of parameters, by name."""
     return {name: found.bind(p) for name, found in columns.items()}
+
+
+def rule_arguments(
+    rule: Callable[..., Any], columns: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """The names of a rule's arguments: columns and prices first, then parameters.
+
+    Raises SettingError where a parameter stands before a column.
+    """
+    names = _argument_names(rule)
+    lines = [n for n in names if n in columns or n in PRICES]
+    if names[: len(lines)] != lines:
+        raise SettingError(
+            f"{rule.__name__}: the arguments that are columns or prices ({', '.join(lines)}) come "
+            "before those that are parameters"
+        )
+    return lines, names[len(lines) :]
+
+
+@cache
+def _argument_names(rule: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(rule).parameters)
 
 
 def _source(name: str, data: Any) -> Any:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
 
 from leverpack.backtest.settings import BacktestSettings
 from leverpack.sweep.cluster import run_on_cluster
-from leverpack.sweep.engine import Job, SweepEngine
+from leverpack.sweep.engine import SweepEngine
 from leverpack.sweep.grid import Grid
 from leverpack.sweep.market import SweepMarket
 from leverpack.sweep.outcome import Outcome
@@ -25,8 +26,9 @@ from leverpack.sweep.results import ResultFile
 from leverpack.sweep.sets import settled
 
 Numbered = tuple[int, Mapping[str, Any]]
+Slow = tuple[int, Mapping[str, Any], str]  # with the reason
 OnResult = Callable[[Outcome], Any]
-_SETS_A_BATCH = 32  # for each worker
+_SETS_A_BATCH = 16  # for each worker; two batches are in memory
 _WINDOW = 4_096  # sets that are put in order at a time, where they are no grid
 
 
@@ -82,37 +84,63 @@ def run_sets(
         return
     count = workers or joblib.cpu_count()
     waiting = iter(sets)
-    while batch := list(islice(waiting, _SETS_A_BATCH * count)):
-        yield from _run_batch(engine, batch, count, most_trades)
+    batches = iter(lambda: list(islice(waiting, _SETS_A_BATCH * count)), [])
+    pool = ThreadPoolExecutor(count)  # joblib's threads cost a tenth of such short runs
+    begin = partial(_begin, engine, pool if count > 1 else None, most_trades)
+    try:
+        for batch in _one_ahead(map(begin, batches)):
+            for _, outcome in batch.ready:
+                yield outcome()
+            if batch.slow:
+                yield from _in_processes(engine, batch.slow, count, most_trades)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _run_batch(
-    engine: SweepEngine, batch: Sequence[Numbered], workers: int, most_trades: int
-) -> Iterator[Outcome]:
-    prepared = [(n, params, engine.prepare(n, params)) for n, params in batch]
-    jobs: list[Job] = [p for _, _, p in prepared if isinstance(p, tuple)]
-    slow = [(n, params, p) for n, params, p in prepared if isinstance(p, str)]
-    found = [p for _, _, p in prepared if isinstance(p, Outcome)]
-    if jobs:
-        found += _in_threads(engine, jobs, workers, most_trades)
-    yield from sorted(found, key=lambda o: o.number)
-    if slow:
-        yield from _in_processes(engine, slow, workers, most_trades)
+class _Batch(NamedTuple):
+    """Sets that have been prepared; the compiled ones may be running already."""
+
+    ready: list[tuple[int, Callable[[], Outcome]]]  # by number; the call waits for the outcome
+    slow: list[Slow]
 
 
-def _in_threads(
-    engine: SweepEngine, jobs: Sequence[Job], workers: int, most_trades: int
-) -> list[Outcome]:
+def _begin(
+    engine: SweepEngine, pool: ThreadPoolExecutor | None, most_trades: int,
+    batch: Sequence[Numbered],
+) -> _Batch:  # fmt: skip
     """The kernel lets go of the GIL, so that threads do and nothing is copied."""
-    if workers == 1 or len(jobs) == 1:
-        return [engine.run(job, most_trades=most_trades) for job in jobs]
-    with ThreadPoolExecutor(workers) as pool:  # joblib's threads cost a tenth of such short runs
-        return list(pool.map(partial(engine.run, most_trades=most_trades), jobs))
+    ready: list[tuple[int, Callable[[], Outcome]]] = []
+    slow = []
+    for number, params in batch:
+        made = engine.prepare(number, params)
+        if isinstance(made, str):
+            slow.append((number, params, made))
+        elif isinstance(made, Outcome):
+            ready.append((number, partial(_the_same, made)))
+        elif pool is None:
+            ready.append((number, partial(engine.run, made, most_trades=most_trades)))
+        else:
+            run = pool.submit(engine.run, made, most_trades=most_trades)
+            ready.append((number, run.result))
+    return _Batch(sorted(ready, key=lambda r: r[0]), slow)
+
+
+def _the_same(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def _one_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """Each batch after the next one is begun: threads never wait for sets to be prepared."""
+    ahead: deque[_Batch] = deque()
+    for batch in batches:
+        ahead.append(batch)
+        if len(ahead) > 1:
+            yield ahead.popleft()
+    yield from ahead
 
 
 def _in_processes(
-    engine: SweepEngine, slow: Sequence[tuple[int, Mapping[str, Any], str]], workers: int,
-    most_trades: int,
+    engine: SweepEngine, slow: Sequence[Slow], workers: int, most_trades: int,
 ) -> Iterator[Outcome]:  # fmt: skip
     if workers == 1 or len(slow) == 1:
         for number, params, why in slow:

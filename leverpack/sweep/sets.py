@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from leverpack.errors import refuse_unknown
-from leverpack.indicators.columns import Bound, bound_columns
+from leverpack.indicators.columns import Bound, bound_columns, rule_arguments
 from leverpack.margin.venues import (
     half_of_max_leverage,
     maintenance_and_fee_at_price,
@@ -22,7 +22,6 @@ from leverpack.risk.sizing import SIZINGS
 from leverpack.sweep.market import SweepMarket
 from leverpack.sweep.records import INTRABAR, SetParams
 from strategies import STRATEGIES, AdaptiveLeverageStrategy, LeverageStrategy, MarginMonitorStrategy
-from strategies.base import rule_arguments
 from strategies.guards import LIMIT_NAMES
 from strategies.protection import ladder_steps
 
