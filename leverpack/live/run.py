@@ -68,21 +68,20 @@ def run_live(
     Raises SettingError, DataError and VenueError, whose one sentence says what to do.
     """
     _check_symbols(settings)
-    switch = kill_file_of(settings.journal)
-    if settings.reset:
-        switch.unlink(missing_ok=True)
-    journal = Journal(settings.journal)
-    try:
-        if settings.reset:
-            journal.state("halt").save({})
-        with store:
+    with store:  # first: nothing is made or reset by a run that cannot connect
+        switch = kill_file_of(settings.journal)
+        journal = Journal(settings.journal)
+        try:
+            if settings.reset:
+                switch.unlink(missing_ok=True)
+                journal.state("halt").save({})
             broker, cerebro = _assembled(settings, store, journal, switch)
             say(f"live at {store!r} on {', '.join(settings.symbols)}; journal {journal.path}")
             with _ended_by_signals(broker, cerebro):
                 ran = cerebro.run()
             return ran[0]
-    finally:
-        journal.close()
+        finally:
+            journal.close()
 
 
 def run_paper(

@@ -18,6 +18,7 @@ from tests.live.test_processes import RULE, running, wait_for
 
 COMMAND = ("-m", "leverpack", "live", "--history", "5")
 SYMBOL = ("--symbol", "BTC/USDT:USDT")
+JOURNAL = "leverpack-live.db"
 KEY, SECRET = "BINANCEUSDM_API_KEY", "BINANCEUSDM_API_SECRET"
 
 
@@ -90,7 +91,7 @@ def test_one_sentence_of_more(url: str, tmp_path: Path, options: Any, environ: A
 
 def test_a_full_disk_at_the_start(url: str, tmp_path: Path):
     said = refused(tmp_path, "--url", url, *SYMBOL, before=small_files)
-    assert "leverpack-live.db" in said and "look at the disk" in said
+    assert JOURNAL in said and "look at the disk" in said
 
 
 @pytest.mark.slow
@@ -103,6 +104,7 @@ def test_no_network(tmp_path: Path, address: str, words: str, mode: tuple[str, .
         tmp_path, "--url", address, "--yes", *SYMBOL, *mode, ENABLE_LIVE_TRADING="true"
     )
     assert "check the network" in said
+    assert not (tmp_path / JOURNAL).exists()
     assert words in said or "no-such-host" in said  # systems word the second one differently
 
 
