@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from leverpack.errors import DataError, SettingError
+from leverpack.listening import Listener
 from leverpack.live.reading import JournalReader
 from leverpack.live.switch import LEVELS, ask_to_halt, kill_file_of, level_in
 from leverpack.monitor.pagestate import age_of, chart_state, page_state
@@ -45,9 +46,6 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _log = logging.getLogger(__name__)
-_quiet = logging.getLogger(f"{__name__}.garbage")  # what is no HTTP is answered, not reported
-_quiet.addHandler(logging.NullHandler())
-_quiet.propagate = False
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -63,7 +61,7 @@ def chosen_token() -> str:
     return given or secrets.token_urlsafe(24)
 
 
-class PageServer:
+class PageServer(Listener):
     """Serves the page of one journal; ``await start()``, then ``url`` and ``await stop()``.
 
     The journal is only ever read; the one thing written is the kill file, for requests that bring
@@ -75,7 +73,8 @@ class PageServer:
     def __init__(
         self, journal: Path, token: str, *, host: str = "127.0.0.1", port: int = 8787
     ) -> None:
-        self.journal, self.host, self.port = journal, host, port
+        super().__init__(host, port)
+        self.journal = journal
         self._token = token
         self.is_local = _is_loopback(host)
         self._reader = JournalReader(journal)
@@ -85,14 +84,7 @@ class PageServer:
         self._fault = ""
         self._changed = asyncio.Condition()
         self._closing = False
-        self._runner: web.AppRunner | None = None
         self._watch: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens, without a slash at the end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
 
     async def start(self) -> None:
         """Listen; SettingError where the port is taken."""
@@ -102,19 +94,7 @@ class PageServer:
         app.router.add_get("/page.js", _script)
         app.router.add_get("/stream", self._stream)
         app.router.add_post("/halt", self._halt)
-        self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, logger=_quiet
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port)
-        try:
-            await site.start()
-        except OSError as fault:
-            await self._runner.cleanup()
-            raise SettingError(
-                f"cannot listen on {self.host}:{self.port}: {fault.strerror}; take another --port"
-            ) from fault
-        self.port = self._runner.addresses[0][1]
+        await self.open(app)
         self._watch = asyncio.create_task(self._look_on())
 
     async def stop(self) -> None:
@@ -126,8 +106,7 @@ class PageServer:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self.close()
         self._reader.close()
 
     # -- the journal -----------------------------------------------------------------------------

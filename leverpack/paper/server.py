@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from leverpack.errors import SettingError
+from leverpack.listening import Listener
 from leverpack.paper.admin import Admin
 from leverpack.paper.binance import sockets as binance_sockets
 from leverpack.paper.binance.routes import Request, answer, route_of
@@ -28,16 +28,13 @@ MAX_MESSAGE = 64 * 1024
 TICK_S = 0.1
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger(__name__)
-_quiet = logging.getLogger(f"{__name__}.garbage")  # what is no HTTP is answered, not reported
-_quiet.addHandler(logging.NullHandler())
-_quiet.propagate = False
 
 
 class _Gone(Exception):
     """A fault: the connection is cut instead of answered."""
 
 
-class PaperServer:
+class PaperServer(Listener):
     """Serves one session; ``await start()``, then ``url`` and ``await stop()``.
 
     ``host`` is 127.0.0.1 unless told otherwise, ``port`` 0 takes a free one. On loopback a
@@ -45,36 +42,16 @@ class PaperServer:
     """
 
     def __init__(self, session: Session, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        super().__init__(host, port)
         self.session = session
-        self.host = host
-        self.port = port
         self.admin = Admin(session)
-        self._runner: web.AppRunner | None = None
         self._clock: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens, without a slash at the end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
 
     async def start(self) -> None:
         """Listen; SettingError where the port is taken."""
         app = web.Application(client_max_size=MAX_ADMIN_BODY)
         app.router.add_route("*", "/{tail:.*}", self._handle)
-        self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, logger=_quiet,
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port)
-        try:
-            await site.start()
-        except OSError as fault:
-            await self._runner.cleanup()
-            raise SettingError(
-                f"cannot listen on {self.host}:{self.port}: {fault.strerror}; take another --port"
-            ) from fault
-        self.port = self._runner.addresses[0][1]
+        await self.open(app)
         self.session.start_clock()
         self._clock = asyncio.create_task(self._run_clock())
 
@@ -86,8 +63,7 @@ class PaperServer:
                 await self._clock
         for listener in list(self.session.hub.listeners):
             listener.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self.close()
 
     async def _run_clock(self) -> None:
         while True:

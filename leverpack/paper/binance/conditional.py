@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from leverpack.paper.binance.params import Params
 from leverpack.paper.binance.shapes import Shape
-from leverpack.paper.binance.trading import read_time_in_force
+from leverpack.paper.binance.trading import asked_for, read_time_in_force
 from leverpack.paper.binance.venue import Venue
 from leverpack.paper.instrument import Instrument
 from leverpack.paper.orders import BOTH, CONDITIONAL_KINDS, MARKET_KINDS, TRAILING, Algo
@@ -110,16 +110,6 @@ def open_algos(venue: Venue, params: Params) -> list[Shape]:
 
 
 def all_algos(venue: Venue, params: Params) -> list[Shape]:
-    """GET allAlgoOrders: oldest first."""
-    symbol = venue.instrument(params).symbol
-    start, end = params.maybe_whole("startTime"), params.maybe_whole("endTime")
-    from_id = params.maybe_whole("algoId")
-    limit = params.whole("limit", 500, least=1, most=1000)
-    found = [
-        a for a in venue.exchange.desk.algos.all.values()
-        if a.symbol == symbol
-        and (from_id is None or a.id >= from_id)
-        and (start is None or a.created >= start)
-        and (end is None or a.created <= end)
-    ]  # fmt: skip
-    return [venue.shapes.algo(a) for a in found[-limit:]]
+    """GET allAlgoOrders: as allOrders."""
+    algos = venue.exchange.desk.algos.all.values()
+    return [venue.shapes.algo(a) for a in asked_for(venue, params, "algoId", "created", algos)]

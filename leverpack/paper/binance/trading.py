@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from leverpack.paper.binance.params import Params
@@ -110,12 +112,12 @@ def find(venue: Venue, params: Params, unknown: int = -2013) -> Order:
 
 def batch_new(venue: Venue, params: Params) -> list[Shape]:
     """POST batchOrders: each one taken or refused by itself."""
-    return [_one(venue, new_order, row) for row in _batch(params, "batchOrders", MAX_BATCH)]
+    return [_one(venue, new_order, row) for row in _listed(params, "batchOrders", MAX_BATCH)]
 
 
 def batch_amend(venue: Venue, params: Params) -> list[Shape]:
     """PUT batchOrders."""
-    return [_one(venue, amend_order, row) for row in _batch(params, "batchOrders", MAX_BATCH)]
+    return [_one(venue, amend_order, row) for row in _listed(params, "batchOrders", MAX_BATCH)]
 
 
 def batch_cancel(venue: Venue, params: Params) -> list[Shape]:
@@ -148,10 +150,6 @@ def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _batch(params: Params, name: str, most: int) -> list[Any]:
-    return _listed(params, name, most)
-
-
 def _listed(params: Params, name: str, most: int) -> list[Any]:
     try:
         rows = json.loads(params.text(name))
@@ -160,8 +158,6 @@ def _listed(params: Params, name: str, most: int) -> list[Any]:
     if not isinstance(rows, list) or not 1 <= len(rows) <= most:
         raise Refusal(-1130, name=name)
     return rows
-
-
 
 
 # -- the dead man's switch -----------------------------------------------------------------------
@@ -200,39 +196,41 @@ def open_orders(venue: Venue, params: Params) -> list[Shape]:
     return [venue.shapes.order(o) for s in venue.symbols(params) for o in orders.of(s)]
 
 
-def all_orders(venue: Venue, params: Params) -> list[Shape]:
-    """GET allOrders: from an id on, or the newest in a stretch of time, oldest first."""
-    symbol = venue.instrument(params).symbol
+def asked_for(
+    venue: Venue, params: Params, first: str, moment: str, rows: Iterable[Any]
+) -> list[Any]:
+    """Rows of a symbol, oldest first: from the id in ``first`` or startTime on, else the newest.
+
+    ``moment`` is the rows' attribute that startTime and endTime are held against.
+    """
+    symbol, when = venue.instrument(params).symbol, attrgetter(moment)
     start, end = params.maybe_whole("startTime"), params.maybe_whole("endTime")
-    from_id = params.maybe_whole("orderId")
+    from_id = params.maybe_whole(first)
     limit = params.whole("limit", 500, least=1, most=1000)
     found = [
-        o for o in venue.exchange.desk.orders.all.values()
-        if o.symbol == symbol
-        and (from_id is None or o.id >= from_id)
-        and (start is None or o.created >= start)
-        and (end is None or o.created <= end)
+        row for row in rows
+        if row.symbol == symbol
+        and (from_id is None or row.id >= from_id)
+        and (start is None or when(row) >= start)
+        and (end is None or when(row) <= end)
     ]  # fmt: skip
-    chosen = found[-limit:] if from_id is None and start is None else found[:limit]
-    return [venue.shapes.order(o) for o in chosen]
+    return found[-limit:] if from_id is None and start is None else found[:limit]
+
+
+def all_orders(venue: Venue, params: Params) -> list[Shape]:
+    """GET allOrders: from an id on, or the newest in a stretch of time, oldest first."""
+    orders = venue.exchange.desk.orders.all.values()
+    found = asked_for(venue, params, "orderId", "created", orders)
+    return [venue.shapes.order(o) for o in found]
 
 
 def user_trades(venue: Venue, params: Params) -> list[Shape]:
     """GET userTrades: fills, oldest first."""
-    symbol = venue.instrument(params).symbol
-    start, end = params.maybe_whole("startTime"), params.maybe_whole("endTime")
-    from_id, order_id = params.maybe_whole("fromId"), params.maybe_whole("orderId")
-    limit = params.whole("limit", 500, least=1, most=1000)
-    found = [
-        t for t in venue.exchange.books.trades
-        if t.symbol == symbol
-        and (from_id is None or t.id >= from_id)
-        and (order_id is None or t.order_id == order_id)
-        and (start is None or t.time >= start)
-        and (end is None or t.time <= end)
-    ]  # fmt: skip
-    chosen = found[-limit:] if from_id is None and start is None else found[:limit]
-    return [venue.shapes.trade(t) for t in chosen]
+    order_id = params.maybe_whole("orderId")
+    trades = venue.exchange.books.trades
+    of_order = [t for t in trades if order_id is None or t.order_id == order_id]
+    found = asked_for(venue, params, "fromId", "time", of_order)
+    return [venue.shapes.trade(t) for t in found]
 
 
 def force_orders(venue: Venue, params: Params) -> list[Shape]:
