@@ -44,14 +44,21 @@ check: setup  ## ruff, mypy --strict, import direction
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup  ## side by side with stock Backtrader, in one run
+# The other engines have their own lock and environment: what they need is not what we need.
+PEERS := $(VENV)/peers
+$(PEERS)/.ready: benchmarks/peers.lock $(READY)
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r benchmarks/peers.lock
+	@touch $@
+
+bench: setup $(PEERS)/.ready  ## side by side with stock Backtrader and others, in one run
 	$(BIN)/python -m benchmarks.bench_run
 	$(BIN)/python -m benchmarks.bench_leverage
 	$(BIN)/python -m benchmarks.bench_report
 	$(BIN)/python -m benchmarks.bench_paper
 	$(BIN)/python -m benchmarks.bench_live
 	$(BIN)/python -m benchmarks.bench_candles
-	$(BIN)/python -m benchmarks.bench_sweep
+	$(BIN)/python -m benchmarks.bench_sweep --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.bench_cluster
 
 fuzz: setup  ## a hundred thousand hurt candle files (CASES=, SEED=); wrong readings go to reports/fuzz
@@ -82,11 +89,12 @@ slow: setup  ## what takes too long for `make test`
 	$(BIN)/python -m pytest -m slow
 
 # By the oldest Python there is to support: what is pinned on a newer one may not install on it.
+PIN = $(BIN)/pip-compile -q --strip-extras --allow-unsafe --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate
 lock:  ## pin the newest versions anew, with hashes (with the oldest Python in .venv)
-	$(BIN)/pip-compile -q --strip-extras --extra dev --allow-unsafe --generate-hashes \
-		--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--no-annotate -o requirements.lock pyproject.toml
-	sed -i '/^#/d' requirements.lock
+	$(PIN) --extra dev -o requirements.lock pyproject.toml
+	$(PIN) -o benchmarks/peers.lock benchmarks/peers.in
+	sed -i '/^#/d' requirements.lock benchmarks/peers.lock
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build dist reports *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
