@@ -257,14 +257,13 @@ class Matching:
             if not touched and forced is None:
                 return
             prices = [price for price, _ in touched]
-            if forced is not None:
-                prices.append(forced)
+            at_risk = [] if forced is None else [forced]
             chosen = 0
-            if len(prices) > 1 and m.state.size and not self._as_sent(m):
+            if len(prices) + len(at_risk) > 1 and m.state.size and not self._as_sent(m):
                 if down_first is None:
                     down_first = walks_down_first(self.p.intrabar, m.state.size)
                 start = m.open if m.inside_from is None else m.inside_from
-                chosen = first_event(prices, start, down_first)
+                chosen = first_event(prices, at_risk, start, down_first)
             if chosen == len(touched):
                 broker._liquidate(m, forced, at_open=False)
             else:

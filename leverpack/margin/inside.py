@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+_AT_THE_PRICE = 1e-9  # far below a tick, far above rounding
 _BISECTIONS = 60  # halves the way from open to extreme far below one tick
 
 
@@ -36,15 +37,24 @@ def stop_touch(is_buy: bool, stop: float, start: float, high: float, low: float)
     return min(start, stop) if low <= stop else None
 
 
-def first_event(prices: list[float], start: float, down_first: bool) -> int:
-    """Index of the price that a candle from ``start`` meets first.
+def first_event(
+    orders: list[float], forced: list[float], start: float, down_first: bool
+) -> int:
+    """Index, in ``orders`` followed by ``forced``, of what a candle from ``start`` meets first.
 
     It walks in one direction first, then in the other; on each leg what is nearer to the start
-    comes first, and of equals the one listed first.
+    comes first, and of equals the one listed first. ``forced`` are liquidation prices.
+
+    >>> first_event([95.0, 90.0], [90.0], 100.0, True), first_event([90.0], [90.0], 100.0, True)
+    (0, 1)
     """
     best, best_key = 0, (2, 0.0)
-    for index, price in enumerate(prices):
+    for index, price in enumerate(orders):
         key = event_key(price, start, down_first)
+        if key < best_key:
+            best, best_key = index, key
+    for index, price in enumerate(forced, len(orders)):
+        key = forced_key(price, start, down_first)
         if key < best_key:
             best, best_key = index, key
     return best
@@ -58,6 +68,15 @@ def event_key(price: float, start: float, down_first: bool) -> tuple[int, float]
     """
     on_first_leg = price <= start if down_first else price >= start
     return 0 if on_first_leg else 1, abs(price - start)
+
+
+def forced_key(price: float, start: float, down_first: bool) -> tuple[int, float]:
+    """:func:`event_key` of a liquidation price, by a billionth of it sooner.
+
+    Whether an order at that very price would still fill nobody knows, so it is taken not to.
+    """
+    leg, way = event_key(price, start, down_first)
+    return leg, way - _AT_THE_PRICE * price
 
 
 def walks_down_first(intrabar: str, size: float) -> bool:

@@ -124,19 +124,22 @@ class Walk:
         symbol = tape.instrument.symbol
         down_first: bool | None = None
         while True:
-            met = self._orders_met(symbol, part) + self._forced(symbol, part)
+            orders, forced = self._orders_met(symbol, part), self._forced(symbol, part)
+            met = orders + forced
             if not met:
                 return
-            prices = [price for price, _ in met]
             chosen = 0
             size = self._net(symbol)
-            if len(prices) > 1 and size:
+            if len(met) > 1 and size:
                 if down_first is None:
                     down_first = walks_down_first(self.exchange.settings.intrabar, size)
                 start = self._inside_from.get(symbol, part.trade[0])
-                chosen = first_event(prices, start, down_first)
-            met[chosen][1]()
-            yield from self._stop(symbol, prices[chosen], at_open=False)
+                prices = [price for price, _ in orders]
+                at_risk = [price for price, _ in forced]
+                chosen = first_event(prices, at_risk, start, down_first)
+            price, happen = met[chosen]
+            happen()
+            yield from self._stop(symbol, price, at_open=False)
 
     def _net(self, symbol: str) -> float:
         books = self.exchange.books

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leverpack.margin.inside import event_key, limit_touch, stop_touch
+from leverpack.margin.inside import event_key, forced_key, limit_touch, stop_touch
 from leverpack.sweep.books import (
     close_part,
     is_refused,
@@ -199,7 +199,7 @@ def next_met(s: Row, p: Row, rungs: Row, bar: int, falls_first: bool) -> int:
                 key = event_key(price, s.open, falls_first)
                 if key < best_key:
                     best, best_key = 2 * k + 1, key
-    if liquidates_inside(s) and event_key(s.liquidation, s.open, falls_first) < best_key:
+    if liquidates_inside(s) and forced_key(s.liquidation, s.open, falls_first) < best_key:
         return int(2 * s.rungs)
     return best
 

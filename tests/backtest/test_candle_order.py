@@ -91,6 +91,19 @@ def test_a_stop_below_the_price_comes_too_late():
     assert desk.fills[-1].reason == "liquidation"
 
 
+@pytest.mark.parametrize("hair", [-1e-12, 0.0, 1e-12])
+def test_a_stop_at_the_price_does_not_save_the_position_whatever_the_last_bit(hair: float):
+    rows = [QUIET, QUIET, QUIET, (100.0, 100.0, 80.0, 95.0)]
+    desk = run10(rows, {1: buy(), 2: stop(LONG_LIQUIDATION * (1.0 + hair))})
+    assert desk.fills[-1].reason == "liquidation"
+
+
+def test_a_stop_a_tick_above_the_price_does():
+    rows = [QUIET, QUIET, QUIET, (100.0, 100.0, 80.0, 95.0)]
+    desk = run10(rows, {1: buy(), 2: stop(LONG_LIQUIDATION + 1e-6)})
+    assert not desk.broker.liquidations
+
+
 def test_a_candle_that_opens_beyond_both_liquidates():
     rows = [QUIET, QUIET, QUIET, (85.0, 86.0, 80.0, 85.0)]
     desk = run10(rows, {1: buy(), 2: stop(95.0)})

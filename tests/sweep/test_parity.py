@@ -139,6 +139,21 @@ def test_an_account_with_next_to_nothing_left_trades_on() -> None:
     assert found.figures["end_equity"] < 1e-3
 
 
+@needs_shared
+def test_a_stop_at_the_liquidation_price_is_a_liquidation() -> None:
+    # So it lies with one stop distance to liquidation; the last bit would decide which is nearer.
+    (doge,) = (s for s in SETS if "DOGEUSDT_perp_5m" in str(s))
+    engine = SweepEngine(real_settings(doge, "micro_stake", slippage=0.0005, venue="okx"))
+    found = compare(engine, {
+        "leverage": 75.0, "max_leverage": 75.0, "liquidation_stops": 1.0, "sizing": "risk",
+        "risk_per_trade": 0.01, "stop_loss_pct": 0.02, "targets": ((0.01, 0.5), (0.03, 0.5)),
+        "take_profit_pct": 0.01, "margin_reserve": 0.0, "max_risk_per_trade": 0.02,
+        "max_notional_per_trade": 0.0, "max_gross_exposure": 0.0, "min_notional": 0.0,
+        "max_daily_loss": 0.0, "max_daily_trades": 1, "preset": "momentum", "rsi_period": 9,
+    })  # fmt: skip
+    assert found.figures["liquidations"] > 50
+
+
 def test_liquidations_are_the_same_ones() -> None:
     engine = SweepEngine(made_settings())
     found = compare(
