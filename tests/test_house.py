@@ -52,8 +52,9 @@ def test_the_version_is_one():
     assert SETTINGS["project"]["version"] == leverpack.__version__
 
 
-def test_the_lock_names_no_host_and_hashes_all():
-    lock = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "benchmarks/peers.lock"])
+def test_the_lock_names_no_host_and_hashes_all(name: str):
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
     pins = re.findall(r"^\S+==\S+", lock, re.MULTILINE)
     assert len(pins) > 30
