@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 BY_RISK, BY_GUIDE, BY_STAKE, BY_EQUITY = range(4)
+SMALLEST_AMOUNT = 1e-8  # quote
 SIZINGS = ("risk", "guide", "stake", "equity")  # their names, in that order
 
 
@@ -88,11 +89,16 @@ def confidence_multiplier(confidence: float, minimum: float) -> float:
 def tradable_size(size: float, price: float, step: float, min_notional: float) -> float:
     """``size`` on the venue's step; 0.0 where its notional is below the venue's minimum.
 
+    Where none is given that is the last digit that venues book, 1e-8 quote: what is left of a
+    ruined account would trade on for ever otherwise.
+
     >>> tradable_size(0.0129, 50_000.0, 0.001, 100.0), tradable_size(0.0019, 50_000.0, 0.001, 100.0)
     (0.012, 0.0)
+    >>> tradable_size(1e-9, 2.0, 0.0, 0.0)
+    0.0
     """
     rounded = round_down(size, step)
-    if rounded <= 0.0 or rounded * price < min_notional:
+    if rounded <= 0.0 or rounded * price < max(min_notional, SMALLEST_AMOUNT):
         return 0.0
     return rounded
 
