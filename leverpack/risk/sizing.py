@@ -26,10 +26,15 @@ def guide_size(
     """The size the Cracktrader guide prints: :func:`risk_size` divided once more by the leverage.
 
     It risks ``risk_fraction / leverage`` of equity; kept for whoever wants the printed numbers.
+    Nothing where the caps leave no leverage.
 
     >>> round(guide_size(10_000, 0.01, 50_000, 0.03, 2), 4)
     0.0333
+    >>> guide_size(10_000, 0.01, 50_000, 0.03, 0)
+    0.0
     """
+    if leverage <= 0.0:
+        return 0.0
     return risk_size(equity, risk_fraction, entry, stop_fraction) / leverage
 
 

@@ -154,6 +154,13 @@ def test_a_stop_at_the_liquidation_price_is_a_liquidation() -> None:
     assert found.figures["liquidations"] > 50
 
 
+@pytest.mark.parametrize("sizing", ["risk", "guide", "equity"])
+def test_a_size_beyond_the_last_tier_is_not_entered(sizing: str) -> None:
+    engine = SweepEngine(made_settings(cash=1e14))
+    asked = {"sizing": sizing, "leverage": 2.0, "liquidation_stops": 2.0}
+    assert compare(engine, asked).figures["trades"] == 0
+
+
 def test_liquidations_are_the_same_ones() -> None:
     engine = SweepEngine(made_settings())
     found = compare(
