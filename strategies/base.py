@@ -289,9 +289,12 @@ class LeverageStrategy(Guards, Resuming, Protection, bt.Strategy, metaclass=_Str
         settable = getattr(self.broker, "settable_leverage", None)
         if settable is not None and capped > 0.0:  # a venue may take whole numbers only
             capped = settable(data, capped)
+        if not capped > 0.0:
+            self.refuse(data, f"leverage: the caps leave none for {size:g} ({size * price:,.2f})")
+            return 0.0, 0.0
         if capped < decided:
             size = min(size, self.wanted_size(data, distance, capped) * multiplier)
-        leverage = self.set_leverage(data, max(1.0, capped)) if capped > 0.0 else None
+        leverage = self.set_leverage(data, max(1.0, capped))
         if leverage is None:
             return 0.0, 0.0
         limits = self.limit_book.limits

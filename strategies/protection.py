@@ -18,9 +18,9 @@ from leverpack.risk.exits import (
     trail_start,
     trailing_stop,
 )
+from leverpack.risk.sizing import SMALLEST_AMOUNT
 
 DUST = 1e-9  # of the position: less than this is rounding
-_NOTHING = 1e-6  # quote: what is worth less is no position
 _REFUSED = (bt.Order.Margin, bt.Order.Rejected)
 
 
@@ -213,7 +213,7 @@ class Protection:
         if not size or hasattr(self.broker, "set_leverage"):
             return size
         # Backtrader's own broker adds up the parts of a ladder, and is left with their rounding.
-        return 0.0 if abs(size) * data.close[0] <= _NOTHING else size
+        return 0.0 if abs(size) * data.close[0] < SMALLEST_AMOUNT else size
 
     # -- resting ---------------------------------------------------------------------------------
 

@@ -66,6 +66,8 @@ def test_what_is_below_the_minimum_is_refused() -> None:
     assert tradable_size(0.0020, 50_000.0, 0.001, 100.0) == 0.002  # exactly the minimum
     assert tradable_size(0.0019, 50_000.0, 0.001, 100.0) == 0.0
     assert tradable_size(0.00199, 50_000.0, 0.0, 100.0) == 0.0
+    assert tradable_size(1.9e-8, 0.5, 0.0, 0.0) == 0.0  # less than venues book
+    assert tradable_size(2.1e-8, 0.5, 0.0, 0.0) == 2.1e-8
 
 
 @given(st.floats(0.0, 1e6), st.floats(1.0, 125.0), st.floats(0.0, 0.001))

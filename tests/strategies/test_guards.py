@@ -212,6 +212,17 @@ def test_a_leverage_that_the_broker_does_not_take_sends_no_order() -> None:
     assert "the broker has 1x where 2x was set" in ran.refusals[0]["reason"]
 
 
+@pytest.mark.parametrize("sizing", ["risk", "guide"])
+def test_caps_that_leave_no_leverage_are_said(sizing: str) -> None:
+    ran = play(
+        {"BTC/USDT:USDT": flat(100, 6)}, once(2, 1), leverage=2.0, sizing=sizing,
+        liquidation_stops=2.0, broker={"tiers": "builtin", "cash": 1e14},
+    )  # fmt: skip
+    assert not ran.fills
+    (refused,) = ran.refusals
+    assert refused["reason"].startswith("leverage: the caps leave none for")
+
+
 def test_auto_set_leverage_off_leaves_the_brokers_own() -> None:
     for auto, expected in ((True, 7.0), (False, 3.0)):
         ran = play(
