@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Any
 
 import backtrader as bt
@@ -14,13 +14,19 @@ from leverpack.live.candles import Candle, CandleSource
 from leverpack.live.store import CCXTStore
 
 _UNIX_EPOCH_NUM = 719_163.0  # bt.date2num(1970-01-01)
-_LATENESS_S = 60.0
 _UNIT_MS = {
     bt.TimeFrame.Seconds: 1_000, bt.TimeFrame.Minutes: 60_000, bt.TimeFrame.Days: DAY_MS,
     bt.TimeFrame.Weeks: 7 * DAY_MS,
 }  # fmt: skip
 _CRACKTRADERS = {"ccxt_timeframe": "timeframe", "historical_limit": "history"}
 _ALWAYS = ("live", "historical", "backfill", "stream")
+
+
+class _Clone(bt.feed.DataClone):
+    """What Backtrader puts beside a feed that is resampled, too."""
+
+    def _check(self, forcedata: Any = None) -> None:
+        _check_by_candles(super()._check, forcedata)
 
 
 class CCXTDataFeed(bt.feed.DataBase):
@@ -112,14 +118,12 @@ class CCXTDataFeed(bt.feed.DataBase):
         """Whether a candle is ready."""
         return self.source is not None and self.source.waiting
 
-    def _timeoffset(self) -> timedelta:
-        """How far behind this machine's clock Backtrader's resampling is to think it is.
+    def clone(self, **settings: Any) -> bt.feed.DataClone:
+        """The feed once more: Backtrader asks when a feed that it has is resampled, too."""
+        return _Clone(dataname=self, **settings)
 
-        It closes a bar by the clock; candles are stamped at their open and come after their end,
-        so that by the true clock a bar would be closed without its last candle.
-        """
-        ahead = self.p.store.clock_offset_ms - timeframe_ms(self.length)
-        return timedelta(milliseconds=ahead, seconds=-_LATENESS_S)
+    def _check(self, forcedata: Any = None) -> None:
+        _check_by_candles(super()._check, forcedata)
 
     def start(self) -> None:
         """Begin: Backtrader calls it before a run."""
@@ -175,6 +179,18 @@ class CCXTDataFeed(bt.feed.DataBase):
         lines.low[0], lines.close[0] = candle.low, candle.close
         lines.volume[0] = candle.volume
         lines.openinterest[0] = 0.0
+
+
+def _check_by_candles(check: Callable[..., None], forcedata: Any) -> None:
+    """Let resampled and replayed bars end where a backtest's do.
+
+    Between two candles Backtrader asks a live feed's filters whether a bar is over by the
+    machine's clock. Candles are stamped at their open and come after their end, so that by the
+    clock bars would be closed without their last candles. What it asks with another feed's new
+    candle (``forcedata``) it asks in a backtest, too.
+    """
+    if forcedata is not None:
+        check(forcedata=forcedata)
 
 
 def perpetual(store: CCXTStore, symbol: str) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from datetime import time as clock
 from typing import Any
 
 import backtrader as bt
 import pytest
+from backtrader import resamplerfilter
 
 from leverpack.candles.feed import CandleFeed
 from leverpack.candles.timeframes import timeframe_ms
@@ -129,7 +132,7 @@ class Notes(bt.Strategy):
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, float, bool]] = []
-        self.slow: list[float] = []
+        self.bars: list[list[tuple[float, ...]]] = []
         self.nexts: list[float] = []
 
     def next(self) -> None:
@@ -142,26 +145,40 @@ class Notes(bt.Strategy):
     def note(self) -> None:
         data = self.datas[0]
         self.seen.append((len(data), data.close[0], data.live))
-        if len(self.datas) > 1 and len(self.datas[1]) > len(self.slow):
-            self.slow.append(self.datas[1].close[0])
+        self.bars.append([
+            (len(d), d.datetime[0], d.open[0], d.high[0], d.low[0], d.close[0])
+            for d in self.datas if len(d)
+        ])  # fmt: skip
         if sum(live for *_, live in self.seen) >= self.p.count:
             self.env.runstop()
 
 
-def run(stand: Stand, store: CCXTStore, *, resample: int = 0, steps: int = 4) -> Notes:
+def slower(cerebro: bt.Cerebro, feed: Any, how: str, hours: int) -> None:
+    """Add candles of ``hours``: "resampledata" or "replaydata", beside the feed or "alone"."""
+    way, _, alone = how.partition(" ")
+    if not alone:
+        cerebro.adddata(feed)
+    getattr(cerebro, way)(feed, timeframe=bt.TimeFrame.Minutes, compression=60 * hours)
+
+
+def run(
+    stand: Stand, store: CCXTStore, *, how: str = "", steps: int = 4, count: int = 4,
+    pause: float = 0.05,
+) -> Notes:  # fmt: skip
     cerebro = bt.Cerebro(stdstats=False)
-    feed = CCXTDataFeed(store=store, symbol="BTC/USDT", timeframe="1h", history=8)
-    cerebro.adddata(feed)
-    if resample:
-        cerebro.resampledata(feed, timeframe=bt.TimeFrame.Minutes, compression=60 * resample)
-    cerebro.addstrategy(Notes, count=steps)
+    feed = CCXTDataFeed(store=store, symbol="BTC/USDT", timeframe="1h", history=8, qcheck=0.02)
+    if how:
+        slower(cerebro, feed, how, 4)
+    else:
+        cerebro.adddata(feed)
+    cerebro.addstrategy(Notes, count=count)
     result: list[Any] = []
     thread = threading.Thread(target=lambda: result.extend(cerebro.run()), daemon=True)
     thread.start()
     listening(stand)
     for _ in range(steps):
         stand.step()
-        time.sleep(0.05)
+        time.sleep(pause)
     thread.join(15)
     assert not thread.is_alive()
     return result[0]
@@ -176,18 +193,33 @@ def test_in_a_plain_cerebro(stand: Stand, store: CCXTStore):
     assert notes.data0.symbol == UNIFIED
 
 
-def test_resampled_as_in_a_backtest(stand: Stand, store: CCXTStore):
-    notes = run(stand, store, resample=4, steps=9)
+@pytest.mark.parametrize("how", [
+    "resampledata", "replaydata", "resampledata alone", "replaydata alone",
+])  # fmt: skip
+def test_slower_candles_as_in_a_backtest(
+    stand: Stand, store: CCXTStore, how: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Backtrader would close them by the machine's clock, of which it reads the time of day."""
+
+    class Late(datetime):
+        @classmethod
+        def utcnow(cls) -> datetime:
+            return datetime.combine(datetime.now(UTC), clock(23, 58))
+
+    monkeypatch.setattr(resamplerfilter, "datetime", Late)
+    # Alone and resampled, the strategy is only called when four hours are over.
+    count = 2 if how == "resampledata alone" else 9
+    notes = run(stand, store, how=how, steps=9, count=count, pause=0.1)
     candles = stand.session.exchange.tapes[SYMBOL].candles.slice(BEFORE - 8, BEFORE + 9)
     cerebro = bt.Cerebro(stdstats=False, preload=False, runonce=False)
     feed = CandleFeed(dataname=candles)
     feed.live = False
-    cerebro.adddata(feed)
-    cerebro.resampledata(feed, timeframe=bt.TimeFrame.Minutes, compression=240)
+    slower(cerebro, feed, how, 4)
     cerebro.addstrategy(Notes, count=99)
     tested = cerebro.run()[0]
-    assert notes.slow == tested.slow[: len(notes.slow)]
-    assert len(notes.slow) >= 3
+    assert len(notes.bars) == (4 if how == "resampledata alone" else 17)
+    assert notes.bars == tested.bars[: len(notes.bars)]
+    assert notes.bars[-1][-1][0] == (5 if "replay" in how else 4)
 
 
 def test_wrong_settings(store: CCXTStore):
