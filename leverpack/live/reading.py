@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,8 @@ class JournalReader:
     """Rows of a journal as dicts; never writes, and never makes a run wait.
 
     Columns and tables that an older leverpack did not write are None and empty. Raises DataError
-    with the file where there is none, or where it is no journal.
+    with the file where there is none, or where it is no journal. Threads may share it; ``close``
+    waits for who reads.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -42,6 +44,8 @@ class JournalReader:
             )
         if not is_journal(self.path):
             raise DataError("this is no journal of a live run", source=str(self.path))
+        # SQLite's connection does not survive being closed while another thread reads with it.
+        self._lock = threading.RLock()
         self._db = self._opened()
 
     def _opened(self) -> sqlite3.Connection:
@@ -67,18 +71,21 @@ class JournalReader:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file; whatever is read afterwards is a DataError."""
+        with self._lock:
+            self._db.close()
 
     @contextmanager
     def at_one_moment(self) -> Iterator[None]:
         """Whatever is read inside belongs together, however much the run writes meanwhile."""
-        with self._guarded():
-            self._db.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._db.execute("COMMIT")
+        with self._lock:
+            with self._guarded():
+                self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                with self._guarded():
+                    self._db.execute("COMMIT")
 
     def rows(self, table: str, *, last: int | None = None) -> list[Row]:
         """The rows of one of ``schema.TABLES``, oldest first; of many the ``last`` so many."""
@@ -117,9 +124,10 @@ class JournalReader:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as fault:
-            raise DataError(
-                f"the journal cannot be read ({fault})", source=str(self.path)
-            ) from None
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as fault:
+                raise DataError(
+                    f"the journal cannot be read ({fault})", source=str(self.path)
+                ) from None

@@ -134,7 +134,7 @@ class Desk:
 @contextmanager
 def trading(
     stand: Stand, journal: Path, *, strategy: Any = Scripted, broker: dict[str, Any] | None = None,
-    store: dict[str, Any] | None = None, quiet_s: float = 2.0, exchange: str = "binanceusdm",
+    store: dict[str, Any] | None = None, quiet_s: float = 10.0, exchange: str = "binanceusdm",
     timeframe: str = "1h", symbols: tuple[str, ...] = (UNIFIED,),
     analyzers: dict[str, Any] | None = None, **params: Any,
 ) -> Iterator[Desk]:  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from leverpack.errors import DataError
 from leverpack.live.reading import JournalReader
 from leverpack.live.switch import ask_to_halt
 from leverpack.monitor.pagestate import chart_state, page_state
@@ -96,3 +98,28 @@ def test_a_halt_that_is_asked_for_and_the_charts(tmp_path: Path):
             journal.add_account(time_ms=i, equity=float(i), call_ratio=0.8)
         rows = chart_state(reader)["rows"]
         assert (len(rows), rows[0], rows[-1]) == (500, [100, 100.0, None], [599, 599.0, None])
+
+
+def test_a_reader_closed_while_another_thread_reads_with_it(tmp_path: Path):
+    """The page is stopped while its thread reads: SQLite itself would end the whole process."""
+    path = tmp_path / "j.db"
+    with fill(path) as journal:
+        for i in range(600):
+            journal.add_account(time_ms=i, equity=float(i), call_ratio=0.8)
+    for _ in range(100):
+        reader, reads, ends = JournalReader(path), threading.Event(), []
+
+        def read(reader: JournalReader, reads: threading.Event, ends: list[str]) -> None:
+            try:
+                while True:
+                    page_state(reader), chart_state(reader)
+                    reads.set()
+            except DataError as fault:
+                ends.append(str(fault))
+
+        thread = threading.Thread(target=read, args=(reader, reads, ends))
+        thread.start()
+        assert reads.wait(10)
+        reader.close()
+        thread.join(10)
+        assert "closed" in ends[0]
