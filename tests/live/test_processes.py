@@ -116,6 +116,18 @@ def test_the_example(url: str, tmp_path: Path):
         assert journal.fills() and {f["client_id"] for f in journal.fills()} <= own
 
 
+def test_the_example_without_keys_or_a_venue(tmp_path: Path):
+    script = str(ROOT / "examples" / "run_live.py")
+    for more in ((), ("--url", "http://127.0.0.1:9")):
+        bare = {n: v for n, v in os.environ.items() if not n.startswith(("BINANCE", "LEVERPACK"))}
+        done = subprocess.run(
+            [sys.executable, script, *more], cwd=tmp_path, env={**bare, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.startswith("run_live.py: ") and len(done.stderr.splitlines()) == 1
+
+
 WRONG = [
     (("--symbol", "BTC/USDT:USD"), "did you mean BTC/USDT:USDT"),
     (("--symbol", "BTC/USDT:USDT", "--timeframe", "7m"), "no timeframe '7m'"),

@@ -113,17 +113,19 @@ def test_walking_forward_chooses_the_same_sets_there(cluster: Cluster, made: Swe
     assert here.verdict == there.verdict
 
 
-def test_both_workers_work_at_the_same_time(cluster: Cluster) -> None:
-    done = list(hand_over(_asleep, (0.1,), [()] * 8, cluster=cluster.address))
-    one, two = ([d for d in done if d[0] == w.pid] for w in cluster.workers)
-    assert len(one) + len(two) == 8
-    assert any(a[1] < b[2] and b[1] < a[2] for a in one for b in two)
+def test_both_workers_work_at_the_same_time(cluster: Cluster, tmp_path: Path) -> None:
+    done = list(hand_over(_met_another, (str(tmp_path),), [()] * 8, cluster=cluster.address))
+    assert {pid for pid, _ in done} == {w.pid for w in cluster.workers}
+    assert len(done) == 8 and all(met for _, met in done)
 
 
-def _asleep(seconds: float) -> tuple[int, float, float]:
-    start = time.time()
-    time.sleep(seconds)
-    return os.getpid(), start, time.time()
+def _met_another(folder: str) -> tuple[int, bool]:
+    """Stay until another worker is here, too: one that works alone would wait in vain."""
+    (Path(folder) / str(os.getpid())).touch()
+    until = time.monotonic() + WAITS / 4
+    while not (met := len(os.listdir(folder)) > 1) and time.monotonic() < until:
+        time.sleep(0.01)
+    return os.getpid(), met
 
 
 def test_who_stops_early_hears_nothing_and_the_cluster_goes_on(
