@@ -15,6 +15,7 @@ from leverpack.live.store import CCXTStore
 logger = logging.getLogger("leverpack.live")
 
 PAGE = 1000  # candles a request
+LAG_S = 0.5  # how much later than REST the stream may tell of a candle
 GRACE_S = 2.0  # how late the stream may be with a candle that is over
 
 
@@ -150,14 +151,22 @@ class CandleSource:
         """Ask by REST when the stream has been silent for long, and notice that it is dead."""
         if time.monotonic() < self._next_check:
             return
-        before = self._last
-        if self._catch_up() and self._last > before and self._streams and not self.stale:
+        before, asked = self._last, time.monotonic()
+        found = self._catch_up() and self._last > before
+        if found and self._streams and not self.stale and not self._speaks(asked):
             self.stale = True
             logger.error(
                 "%s %s: the stream is silent while candles close; they come by REST, and nothing "
                 "is opened until it speaks again", self.symbol, self.timeframe,
             )  # fmt: skip
         self._plan_check()
+
+    def _speaks(self, asked: float) -> bool:
+        """Whether the stream has spoken since: a candle that has only just closed is on its way."""
+        until = time.monotonic() + LAG_S
+        while self.heard < asked and time.monotonic() < until:
+            self._listen(until - time.monotonic())
+        return self.heard >= asked
 
     def _catch_up(self) -> bool:
         """Fetch all that has closed since the last candle; False when the venue is away."""

@@ -115,6 +115,27 @@ def test_a_dead_stream_is_noticed_and_rest_takes_over(stand: Stand, store: CCXTS
     assert not source.stale
 
 
+def test_a_stream_that_is_late_is_not_dead(
+    stand: Stand, store: CCXTStore, monkeypatch: pytest.MonkeyPatch
+):
+    """REST knows of a candle that has only just closed before the stream tells of it."""
+    watch = store.watch_candles
+
+    def late(symbol: str, timeframe: str, tell: Any, lost: Any) -> None:
+        watch(symbol, timeframe, lambda *said: threading.Timer(0.1, tell, said).start(), lost)
+
+    monkeypatch.setattr(store, "watch_candles", late)
+    source = CandleSource(store, UNIFIED, "1h", history=1, quiet_s=0.3)
+    taken(source, 1)
+    listening(stand)
+    for i in range(6):
+        assert source.next(0.05 * i) is None
+        stand.step()
+        check(stand, taken(source, 1), BEFORE + i, 1)
+        assert not source.stale
+        assert source.next(0.25) is None
+
+
 def test_it_waits_while_the_venue_is_away(stand: Stand, store: CCXTStore):
     source = CandleSource(store, UNIFIED, "1h", history=1, quiet_s=0.2)
     taken(source, 1)
