@@ -53,7 +53,7 @@ def main() -> None:
         print(f"  second start, to the first result {measured('start', path)['seconds']:.2f} s, "
               "imports and reading of the candles included")
         for engine, name in PEERS.items():
-            beside(engine, name, given.peers, path, bars, speed)
+            beside(engine, name, given.peers, path, given.repeats)
 
 
 def two_cores(path: Path, repeats: int) -> None:
@@ -73,22 +73,26 @@ def two_cores(path: Path, repeats: int) -> None:
           f"{ours:.2f} x one, where two processes of one worker each make {machines:.2f}")
 
 
-def beside(engine: str, name: str, python: str, path: Path, bars: int, ours: float) -> None:
-    """One peer's line, or why there is none."""
+def beside(engine: str, name: str, python: str, path: Path, repeats: int) -> None:
+    """One peer's line, measured in turn with ours, or why there is none."""
     probe = [python, "-c", f"import {engine}"]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         print(f"  {name}: skipped, it is not installed for {python} (--peers PYTHON)")
         return
     script = str(ROOT / "benchmarks" / "peer_sweep.py")
-    done = subprocess.run([python, script, engine, str(path)], capture_output=True, text=True,
-                          check=False, env={**os.environ, "PYTHONPATH": ""})  # fmt: skip
-    if done.returncode:
-        print(f"  {name}: failed: {done.stderr.strip().splitlines()[-1]}")
-        return
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    speed = bars * found["sets"] / found["seconds"]
-    print(f"  {name} {found['version']:<16} {speed / 1e6:9.3f} million candle-sets/s   peak "
-          f"{found['peak_mb']:5.0f} MB   leverpack is {ours / speed:,.0f} x "
+    speeds, ratios = [], []
+    for _ in range(repeats):
+        ours = measured("run", path, "1", str(SETS))
+        done = subprocess.run([python, script, engine, str(path)], capture_output=True, text=True,
+                              check=False, env={**os.environ, "PYTHONPATH": ""})  # fmt: skip
+        if done.returncode:
+            print(f"  {name}: failed: {done.stderr.strip().splitlines()[-1]}")
+            return
+        found = json.loads(done.stdout.strip().splitlines()[-1])
+        speeds.append(ours["bars"] * found["sets"] / found["seconds"])
+        ratios.append(ours["speed"] / speeds[-1])
+    print(f"  {name} {found['version']:<16} {median(speeds) / 1e6:9.3f} million candle-sets/s   "
+          f"peak {found['peak_mb']:5.0f} MB   leverpack is {median(ratios):,.0f} x "
           f"({found['trades']:,} trades in {found['sets']} sets, no funding, no liquidation)")
 
 
