@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import backtrader as bt
@@ -26,7 +25,7 @@ class _Clone(bt.feed.DataClone):
     """What Backtrader puts beside a feed that is resampled, too."""
 
     def _check(self, forcedata: Any = None) -> None:
-        _check_by_candles(super()._check, forcedata)
+        """See :meth:`CCXTDataFeed._check`."""
 
 
 class CCXTDataFeed(bt.feed.DataBase):
@@ -123,7 +122,12 @@ class CCXTDataFeed(bt.feed.DataBase):
         return _Clone(dataname=self, **settings)
 
     def _check(self, forcedata: Any = None) -> None:
-        _check_by_candles(super()._check, forcedata)
+        """Nothing: resampled and replayed bars end by the feed's own candles, as in a backtest.
+
+        Backtrader asks here whether a bar is over by the machine's clock, or by the candle of
+        another feed that happened to come first. Candles are stamped at their open and come after
+        their end, so that bars would be closed without their last candles.
+        """
 
     def start(self) -> None:
         """Begin: Backtrader calls it before a run."""
@@ -179,18 +183,6 @@ class CCXTDataFeed(bt.feed.DataBase):
         lines.low[0], lines.close[0] = candle.low, candle.close
         lines.volume[0] = candle.volume
         lines.openinterest[0] = 0.0
-
-
-def _check_by_candles(check: Callable[..., None], forcedata: Any) -> None:
-    """Let resampled and replayed bars end where a backtest's do.
-
-    Between two candles Backtrader asks a live feed's filters whether a bar is over by the
-    machine's clock. Candles are stamped at their open and come after their end, so that by the
-    clock bars would be closed without their last candles. What it asks with another feed's new
-    candle (``forcedata``) it asks in a backtest, too.
-    """
-    if forcedata is not None:
-        check(forcedata=forcedata)
 
 
 def perpetual(store: CCXTStore, symbol: str) -> str:

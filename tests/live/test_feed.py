@@ -14,13 +14,17 @@ import pytest
 from backtrader import resamplerfilter
 
 from leverpack.candles.feed import CandleFeed
+from leverpack.candles.series import Candles
 from leverpack.candles.timeframes import timeframe_ms
 from leverpack.config import Settings
 from leverpack.errors import SettingError
 from leverpack.live.candles import Candle, CandleSource
 from leverpack.live.feed import CCXTDataFeed
 from leverpack.live.store import CCXTStore
-from tests.paper.stand import HOUR, START, SYMBOL, UNIFIED, Stand, serving, session, walk
+from leverpack.paper.exchange import Exchange
+from leverpack.paper.orders import PaperSettings
+from leverpack.paper.session import Session
+from tests.paper.stand import HOUR, START, SYMBOL, UNIFIED, Stand, serving, session, tape, walk
 
 BEFORE = 30  # candles of history
 
@@ -147,9 +151,9 @@ def test_it_waits_while_the_venue_is_away(stand: Stand, store: CCXTStore):
 
 
 class Notes(bt.Strategy):
-    """Writes down what it sees; ends the run after ``count`` live candles."""
+    """Writes down what it sees; ends the run after ``count`` live candles, or slow bars of all."""
 
-    params = (("count", 4),)
+    params = (("count", 4), ("slow", 99))
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, float, bool]] = []
@@ -170,7 +174,9 @@ class Notes(bt.Strategy):
             (len(d), d.datetime[0], d.open[0], d.high[0], d.low[0], d.close[0])
             for d in self.datas if len(d)
         ])  # fmt: skip
-        if sum(live for *_, live in self.seen) >= self.p.count:
+        slow = self.datas[1::2]
+        if sum(live for *_, live in self.seen) >= self.p.count or \
+                (slow and all(len(d) >= self.p.slow for d in slow)):
             self.env.runstop()
 
 
@@ -193,6 +199,11 @@ def run(
     else:
         cerebro.adddata(feed)
     cerebro.addstrategy(Notes, count=count)
+    return ran(cerebro, stand, steps, pause)
+
+
+def ran(cerebro: bt.Cerebro, stand: Stand, steps: int, pause: float) -> Notes:
+    """What its strategy sees while the exchange plays ``steps`` candles, one after each pause."""
     result: list[Any] = []
     thread = threading.Thread(target=lambda: result.extend(cerebro.run()), daemon=True)
     thread.start()
@@ -203,6 +214,16 @@ def run(
     thread.join(15)
     assert not thread.is_alive()
     return result[0]
+
+
+def backtested(candles: Candles, how: str) -> Notes:
+    """What a strategy sees of the same candles in a backtest."""
+    cerebro = bt.Cerebro(stdstats=False, preload=False, runonce=False)
+    feed = CandleFeed(dataname=candles)
+    feed.live = False
+    slower(cerebro, feed, how, 4)
+    cerebro.addstrategy(Notes, count=99)
+    return cerebro.run()[0]
 
 
 def test_in_a_plain_cerebro(stand: Stand, store: CCXTStore):
@@ -232,15 +253,39 @@ def test_slower_candles_as_in_a_backtest(
     count = 2 if how == "resampledata alone" else 9
     notes = run(stand, store, how=how, steps=9, count=count, pause=0.1)
     candles = stand.session.exchange.tapes[SYMBOL].candles.slice(BEFORE - 8, BEFORE + 9)
-    cerebro = bt.Cerebro(stdstats=False, preload=False, runonce=False)
-    feed = CandleFeed(dataname=candles)
-    feed.live = False
-    slower(cerebro, feed, how, 4)
-    cerebro.addstrategy(Notes, count=99)
-    tested = cerebro.run()[0]
+    tested = backtested(candles, how)
     assert len(notes.bars) == (4 if how == "resampledata alone" else 17)
     assert notes.bars == tested.bars[: len(notes.bars)]
     assert notes.bars[-1][-1][0] == (5 if "replay" in how else 4)
+
+
+def test_slower_candles_of_a_market_that_is_heard_of_later(monkeypatch: pytest.MonkeyPatch):
+    """Its bars wait for their last candles, though another market's have come."""
+    names = ("ETHUSDT", SYMBOL)
+    tapes = [tape(walk(120, seed=seed), symbol=name) for seed, name in enumerate(names)]
+    held = Session(Exchange(PaperSettings(weight_limit=0), tapes), speed=0.0)
+    with serving(held) as stand, CCXTStore(
+        "binanceusdm", url=stand.url, settings=Settings(), env_file=None
+    ) as store:
+        stand.step(BEFORE)
+        watch = store.watch_candles
+
+        def late(symbol: str, timeframe: str, tell: Any, lost: Any) -> None:
+            lag = 0.1 if symbol == UNIFIED else 0.0
+            watch(symbol, timeframe, lambda *x: threading.Timer(lag, tell, x).start(), lost)
+
+        monkeypatch.setattr(store, "watch_candles", late)
+        cerebro = bt.Cerebro(stdstats=False)
+        for symbol in ("ETH/USDT", "BTC/USDT"):
+            feed = CCXTDataFeed(store=store, symbol=symbol, history=8, qcheck=0.02)
+            slower(cerebro, feed, "resampledata", 4)
+        cerebro.addstrategy(Notes, count=99, slow=4)
+        notes = ran(cerebro, stand, 9, 0.25)
+    for at, played in enumerate(tapes):
+        tested = backtested(played.candles.slice(BEFORE - 8, BEFORE + 9), "resampledata")
+        wanted = {bar[0]: bar[1:] for _, *slow in tested.bars for bar in slow}
+        found = {b[2 * at + 1][0]: b[2 * at + 1][1:] for b in notes.bars if len(b) == 4}
+        assert found == {n: wanted[n] for n in (1, 2, 3, 4)}
 
 
 def test_wrong_settings(store: CCXTStore):
