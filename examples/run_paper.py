@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 
 import leverpack as ct
 from analyzers import MarginAnalyzer
+from leverpack.errors import LeverpackError
 from strategies import ConservativeLeverageStrategy
 
 
@@ -44,4 +46,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LeverpackError as fault:  # says in one sentence what to do
+        sys.exit(f"run_paper.py: {fault}")

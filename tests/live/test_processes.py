@@ -116,16 +116,21 @@ def test_the_example(url: str, tmp_path: Path):
         assert journal.fills() and {f["client_id"] for f in journal.fills()} <= own
 
 
-def test_the_example_without_keys_or_a_venue(tmp_path: Path):
-    script = str(ROOT / "examples" / "run_live.py")
-    for more in ((), ("--url", "http://127.0.0.1:9")):
-        bare = {n: v for n, v in os.environ.items() if not n.startswith(("BINANCE", "LEVERPACK"))}
-        done = subprocess.run(
-            [sys.executable, script, *more], cwd=tmp_path, env={**bare, "PYTHONPATH": str(ROOT)},
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 1, done.stderr
-        assert done.stderr.startswith("run_live.py: ") and len(done.stderr.splitlines()) == 1
+NOWHERE = ("--url", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("call", [
+    ("run_live.py",), ("run_live.py", *NOWHERE), ("run_paper.py", *NOWHERE),
+])  # fmt: skip
+def test_the_examples_without_keys_or_a_venue(call: tuple[str, ...], tmp_path: Path):
+    name, *more = call
+    bare = {n: v for n, v in os.environ.items() if not n.startswith(("BINANCE", "LEVERPACK"))}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name), *more], cwd=tmp_path, text=True,
+        env={**bare, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f"{name}: ") and len(done.stderr.splitlines()) == 1
 
 
 WRONG = [
