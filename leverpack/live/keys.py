@@ -14,7 +14,10 @@ CREDENTIALS = {
     "apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID",
     "walletAddress": "WALLET_ADDRESS", "privateKey": "PRIVATE_KEY",
 }  # fmt: skip
-_SIGNATURE = re.compile(r"(signature=)[^&\s\"']+", re.IGNORECASE)
+# What signs a request, and the name of the account's stream, by which anybody could read it.
+_SIGNATURE = re.compile(
+    r"((?:signature|listenKey)[\"']?\s*[=:]\s*[\"']?|/ws/(?=\w{32}))[^&\s\"',}]+", re.IGNORECASE
+)
 _SHORTEST = 6  # shorter texts stand in innocent sentences too
 
 
@@ -40,7 +43,7 @@ class Keys:
         return dict(self._values)
 
     def hidden(self, text: str) -> str:
-        """``text`` without any credential or signature in it."""
+        """``text`` without any credential, signature or listen key in it."""
         for value in self._values.values():
             if len(value) >= _SHORTEST:
                 text = text.replace(value, "***")

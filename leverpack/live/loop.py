@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import threading
 import time
+import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
+
+import ccxt
 
 try:  # ccxt brings it where it runs: a sixth less time from a candle to its order
     import uvloop as loops
@@ -18,20 +22,39 @@ except ImportError:  # Windows
     loops = asyncio  # type: ignore[misc]
 
 T = TypeVar("T")
+logger = logging.getLogger("leverpack.live")
 _GLANCE_S = 0.2  # between two looks at the time to end
 
 
 class LoopThread:
-    """A running loop; ``run`` waits for a coroutine's result, ``spawn`` lets one go on."""
+    """A running loop; ``run`` waits for a coroutine's result, ``spawn`` lets one go on.
 
-    def __init__(self, name: str) -> None:
+    ``hidden`` takes the secrets out of what is logged.
+    """
+
+    def __init__(self, name: str, hidden: Callable[[str], str] = str) -> None:
+        self._hidden = hidden
         self._loop: asyncio.AbstractEventLoop = loops.new_event_loop()
+        self._loop.set_exception_handler(self._stray)
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
 
     def _main(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+
+    def _stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what nobody waited for: asyncio would, with traceback and whatever it says.
+
+        ccxt starts work of its own and forgets it; its faults come to light where they matter.
+        """
+        fault = context.get("exception")
+        if fault is None or isinstance(fault, ccxt.BaseError):
+            said = context["message"] if fault is None else f"{type(fault).__name__}: {fault}"
+            logger.info("in the background: %s", self._hidden(" ".join(said.split())))
+        else:
+            said = "".join([f"{context['message']}\n", *traceback.format_exception(fault)])
+            logger.error("in the background: %s", self._hidden(said.rstrip()))
 
     @property
     def running(self) -> bool:

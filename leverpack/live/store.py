@@ -154,7 +154,7 @@ class CCXTStore:
                 f"{self.exchange.upper()}_API_SECRET in the environment or in .env, or trade on "
                 "paper, which needs none"
             )
-        self._loop = LoopThread(f"leverpack-{self.exchange}")
+        self._loop = LoopThread(f"leverpack-{self.exchange}", self.hidden)
         self._deadline = math.inf
         try:
             self._client = self._loop.run(self._made())

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import ccxt
 import pytest
 
 from leverpack.config import Settings
 from leverpack.errors import OutcomeUnknown, SettingError, VenueAway, VenueRefused
+from leverpack.live.keys import Keys
+from leverpack.live.loop import LoopThread
 from leverpack.live.store import CCXTStore
 from tests.paper.stand import SYMBOL, UNIFIED, Stand, serving, session, walk
 
@@ -106,6 +111,17 @@ def test_keys_come_from_the_environment(stand: Stand, monkeypatch: pytest.Monkey
         assert store.read("fetch_balance")["USDT"]["total"] > 0.0
 
 
+@pytest.mark.parametrize(("text", "left"), [
+    ("GET /x?a=1&signature=0f0f&b=2 timed out", "GET /x?a=1&signature=***&b=2 timed out"),
+    ("PUT /fapi/v1/listenKey?listenKey=abc", "PUT /fapi/v1/listenKey?listenKey=***"),
+    ('{"listenKey": "abc", "b": 2}', '{"listenKey": "***", "b": 2}'),
+    (f"wss://x.com/ws/{'Ab1' * 21} closed", "wss://x.com/ws/*** closed"),
+    ("wss://x/ws/btcusdt@kline_1m", "wss://x/ws/btcusdt@kline_1m"),
+])  # fmt: skip
+def test_no_signature_and_no_listen_key_is_said(text: str, left: str):
+    assert Keys({}).hidden(text) == left
+
+
 def test_real_money_needs_the_switch():
     for where in ({"sandbox": False}, {"url": "http://exchange.example:1"}):
         store = CCXTStore("binanceusdm", {"apiKey": "k", "secret": "s"}, settings=Settings(),
@@ -161,3 +177,29 @@ def test_it_closes_quickly_with_streams_open(stand: Stand):
     assert time.monotonic() - started < 5.0
     assert threading.active_count() == before
     assert stand.session.exchange.tapes[SYMBOL]
+
+
+def test_what_nobody_waits_for_is_logged_in_a_line_without_secrets(
+    caplog: pytest.LogCaptureFixture,
+):
+    """ccxt starts tasks and forgets them; asyncio would print them with all that they say."""
+    caplog.set_level("INFO")
+    loop = LoopThread("test", lambda text: text.replace("k3y", "***"))
+
+    async def fails(fault: Exception) -> None:
+        raise fault
+
+    async def forgets(fault: Exception) -> None:
+        asyncio.ensure_future(fails(fault))  # noqa: RUF006
+        await asyncio.sleep(0.05)
+        gc.collect()
+
+    loop.run(forgets(ccxt.NetworkError("GET /x?listenKey=k3y\ntimed out")), 5)
+    loop.run(forgets(RuntimeError("a defect with k3y")), 5)
+    loop.stop(5)
+    known, defect = caplog.records
+    assert (known.levelname, known.getMessage()) == (
+        "INFO", "in the background: NetworkError: GET /x?listenKey=*** timed out"
+    )  # fmt: skip
+    assert defect.levelname == "ERROR" and "Traceback" in defect.getMessage()
+    assert "a defect with ***" in defect.getMessage() and "k3y" not in caplog.text
