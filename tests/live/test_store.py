@@ -197,7 +197,8 @@ def test_what_nobody_waits_for_is_logged_in_a_line_without_secrets(
     loop.run(forgets(ccxt.NetworkError("GET /x?listenKey=k3y\ntimed out")), 5)
     loop.run(forgets(RuntimeError("a defect with k3y")), 5)
     loop.stop(5)
-    known, defect = caplog.records
+    # What earlier tests have forgotten may be collected, and said, here, too.
+    known, defect = (r for r in caplog.records if "***" in r.getMessage())
     assert (known.levelname, known.getMessage()) == (
         "INFO", "in the background: NetworkError: GET /x?listenKey=*** timed out"
     )  # fmt: skip
